@@ -1,0 +1,61 @@
+# Each target is enough on a fresh machine with Python 3.11 to 3.13: it first makes .venv from the pinned requirements.
+#
+#   make tables [PROFILE=demo] [ARGS="--only table1_main_results -p seeds=3"]    train, measure, write results/<profile>/
+#   make lab [ARGS="--no-browser --port 8889"]                                   JupyterLab on the notebooks
+#   make test [PYTEST_ARGS="-k metrics"]                                         lint, types, import walls, every test
+#   make bench                                                                   speed of search and reranking
+#
+# A CPU-only PyTorch for a Linux machine without a GPU: PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu make ...
+
+PROFILE ?= demo
+ARGS ?=
+PYTEST_ARGS ?= -n auto --dist loadgroup
+BIN := .venv/bin
+
+# The first of these that really runs (a version manager's shim may be there and fail).
+SUPPORTED = import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
+PYTHON ?= $(firstword $(shell for p in python3.11 python3.12 python3.13 python3 python; do $$p -c '$(SUPPORTED)' 2>/dev/null && echo $$p && break; done))
+INSTALL = @test -n "$(PYTHON)" || { echo "no Python 3.11 to 3.13 with venv found: install one, or make PYTHON=/path/to/python" >&2; exit 2; }; $(PYTHON) requirements/install.py
+
+# One busy thread a process: two can be many times slower than one. Trainings run side by side instead.
+export OMP_NUM_THREADS = 1
+export OMP_WAIT_POLICY = PASSIVE
+export TOKENIZERS_PARALLELISM = false
+# Absolute, so that notebooks and commands find the same folders from wherever they run.
+export MMR_CACHE_DIR := $(abspath $(or $(MMR_CACHE_DIR),.mmr_cache))
+ifneq ($(MMR_DATA_DIR),)
+export MMR_DATA_DIR := $(abspath $(MMR_DATA_DIR))
+endif
+
+.PHONY: tables lab test lint bench clean install install-test install-minilm
+
+tables: $(if $(filter flickr8k,$(PROFILE)),install-minilm,install)
+	$(BIN)/mmr regenerate --profile $(PROFILE) $(ARGS)
+
+lab: install
+	$(BIN)/jupyter lab $(if $(filter 0,$(shell id -u)),--allow-root) $(ARGS) notebooks/00_quickstart.ipynb
+
+test: lint
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+lint: install-test
+	$(BIN)/ruff check
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+
+bench: install
+	$(BIN)/python benchmarks/retrieval.py
+
+install:
+	$(INSTALL)
+
+install-test:
+	$(INSTALL) test
+
+install-minilm:
+	$(INSTALL) minilm
+
+# Trained models (.mmr_cache) and results stay.
+clean:
+	rm -rf .venv .venv.lock *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	find . -name __pycache__ -type d -not -path './.mmr_cache/*' -prune -exec rm -rf {} +

@@ -1,0 +1,230 @@
+"""The command `mmr`. Exit status: 0 success, 1 a notebook failed or a check found a difference, 2 bad input, 130 interrupted.
+
+Each command imports what it needs when it runs, so that `mmr --help` answers at once.
+"""
+
+from __future__ import annotations
+
+import csv
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from mmr_kit.errors import InputError
+
+app = typer.Typer(add_completion=False, no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False,
+                  help="Train, retrieve, rerank, and compute the paper's tables again.")  # fmt: skip
+data_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Say what data sets there are.")
+app.add_typer(data_app, name="data")
+
+Profile = Annotated[str, typer.Option(metavar="NAME", help="Settings to run under: a name in notebooks/profiles/ (smoke, demo, flickr8k).")]
+Results = Annotated[Path | None, typer.Option(metavar="FOLDER", help="Where results lie, one folder a profile; results/ of the checkout by default.")]
+
+
+def main() -> None:
+    """Run the command line; bad input ends it with one line on stderr and status 2."""
+    try:
+        app(prog_name="mmr")
+    except InputError as error:
+        print(f"mmr: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+@app.command()
+def regenerate(
+    profile: Profile = "demo",
+    only: Annotated[list[str] | None, typer.Option(metavar="NOTEBOOK", help="Only this notebook, for example table1_main_results; may be repeated.")] = None,
+    parameter: Annotated[
+        list[str] | None, typer.Option("--parameter", "-p", metavar="NAME=VALUE", help="Set a parameter of the chosen notebooks; may be repeated.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Compute again what is up to date. (Trained models still come from the cache.)")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would run, and why.")] = False,
+    results: Results = None,
+) -> None:
+    """Compute the tables of a profile again.
+
+    Runs the notebooks whose results are missing or out of date, and writes results/<profile>/ and its REPORT.md. Trains every model that is not in the
+    cache, printing progress. A second run finds everything up to date and does nothing. Killed or interrupted, it leaves the earlier results whole, and
+    the same command carries on.
+
+    Example: mmr regenerate --profile demo --only table1_main_results -p seeds=3
+    """
+    from mmr_kit import notebooks
+
+    folder = results or notebooks.RESULTS
+    try:
+        computed = notebooks.regenerate(profile, only or (), _assignments(parameter or []), force, dry_run, results=folder)
+    except notebooks.NotebookError as error:
+        print(f"mmr: {error}", file=sys.stderr)
+        raise typer.Exit(1) from None
+    if computed and not dry_run and any((folder / profile).glob("*.md")):
+        print(f"report: {_write_report(folder / profile)}")
+
+
+@app.command()
+def report(profile: Profile = "demo", results: Results = None) -> None:
+    """Print the verdict on each claim; write REPORT.md.
+
+    Collects the tables and claims that the notebooks of a profile wrote in results/<profile>/REPORT.md.
+
+    Example: mmr report --profile demo
+    """
+    from mmr_kit.notebooks import RESULTS
+
+    folder = (results or RESULTS) / profile
+    for claim, verdict in _verdicts(folder).items():
+        print(f"{verdict:<14} {claim}")
+    print(f"report: {_write_report(folder)}")
+
+
+@app.command()
+def train(
+    method: Annotated[str, typer.Argument(metavar="METHOD", help="BE (bi-encoder), CE (cross-encoder), JOINT (both in one model), or PRETRAINING.")],
+    dataset: Annotated[str, typer.Option(metavar="NAME", help="What to train on: a data set's name (see `mmr data list`) or its manifest's path.")],
+    start: Annotated[str, typer.Option(metavar="NAME", help="Initial weights: scratch, the kit's own, a checkpoint's folder, a hub id.")] = "scratch",
+    steps: Annotated[int, typer.Option(metavar="N", help="Training steps.")] = 1000,
+    learning_rate: Annotated[float, typer.Option(metavar="RATE", help="Peak learning rate; decays linearly to 0.")] = 1e-3,
+    batch_size: Annotated[int, typer.Option(metavar="N", help="Matching pairs a step.")] = 64,
+    seed: Annotated[int, typer.Option(metavar="N", help="Draws batches and new weights.")] = 0,
+    language: Annotated[list[str] | None, typer.Option(metavar="LANGUAGE", help="Caption language: en (the default), de, fr, cs; may be repeated.")] = None,
+    train_images: Annotated[int, typer.Option(metavar="N", help="Train on so many of the training images; 0: all.")] = 0,
+    half_size: Annotated[bool, typer.Option("--half-size", help="Skip every odd-numbered layer.")] = False,
+    output: Annotated[Path | None, typer.Option(metavar="FOLDER", help="Also copy the finished model here.")] = None,
+) -> None:
+    """Train one model and print its folder.
+
+    A model that is in the cache already is not trained again. Interrupted, the same command carries on from the last checkpoint.
+
+    Example: mmr train JOINT --dataset pictograms_a --steps 1200 --output models/joint
+    """
+    from mmr_kit.experiments import Recipe
+    from mmr_kit.experiments import train as train_models
+
+    recipe = Recipe(method, dataset, start=start, steps=steps, learning_rate=learning_rate, batch_size=batch_size, seed=seed,
+                    languages=tuple(language or ["en"]), train_images=train_images, half_size=half_size)  # fmt: skip
+    if output and output.exists() and (not output.is_dir() or any(output.iterdir())):
+        raise InputError(f"--output {output}: is there already and not empty; name a new folder")
+    folder = train_models([recipe])[0]
+    if output:
+        _copy_model(folder, output)
+    print(output or folder)
+
+
+@app.command()
+def search(
+    caption: Annotated[str, typer.Argument(metavar="CAPTION", help="What to look for, in quotation marks.")],
+    model: Annotated[Path, typer.Option(metavar="FOLDER", help="The model that retrieves, as printed by `mmr train`: BE or JOINT.")],
+    dataset: Annotated[str, typer.Option(metavar="NAME", help="The collection: a data set's name (see `mmr data list`) or its manifest's path.")],
+    rerank: Annotated[Path | None, typer.Option(metavar="FOLDER", help="The model that reranks: CE or JOINT. By default the same one.")] = None,
+    split: Annotated[str, typer.Option(metavar="SPLIT", help="Which images: train, dev or test.")] = "test",
+    k: Annotated[int, typer.Option("-k", metavar="N", help="How many candidates to retrieve and rerank.")] = 20,
+) -> None:
+    """Find the images that fit a caption.
+
+    Retrieves k candidates by embedding, reranks them by match probability, and prints both ranks.
+
+    Example: mmr search "a red star above a small moon" --model models/joint --dataset pictograms_a
+    """
+    from mmr_kit.data.datasets import load_dataset
+    from mmr_kit.models.retrieval_model import load_model
+    from mmr_kit.retrieval.retrieve import search_images
+
+    gallery = load_dataset(dataset, split)
+    retrieved, reranked = search_images(caption, load_model(model), gallery, k, load_model(rerank) if rerank else None)
+    told: dict[str, str] = {}
+    for described in gallery.captions:
+        told.setdefault(described.image_id, described.text)
+    before, cosines = retrieved.candidate_ids[0], retrieved.scores[0]
+    print("rank  match  retrieved  cosine  image  (one of its captions)")
+    for rank, (image_id, match) in enumerate(zip(reranked.candidate_ids[0], reranked.scores[0], strict=True), start=1):
+        place = before.index(image_id)
+        print(f"{rank:>4}  {match:>5.3f}  {place + 1:>9}  {cosines[place]:>6.3f}  {image_id}  ({told[image_id]})")
+
+
+@data_app.command("list")
+def data_list() -> None:
+    """Name, title and licence of every data set.
+
+    Example: mmr data list
+    """
+    from mmr_kit.data.manifests import list_manifests
+
+    for manifest in list_manifests():
+        print(f"{manifest.name:<16} {manifest.title} (licence: {manifest.licence})")
+
+
+@data_app.command("status")
+def data_status(names: Annotated[list[str] | None, typer.Argument(metavar="NAME", help="Data sets; all of them by default.")] = None) -> None:
+    """Whether the files of data sets are here.
+
+    Says where they are, or what to do where they are not. Ends with status 1 if a data set that was named is missing.
+
+    Example: mmr data status flickr8k
+    """
+    from mmr_kit.data.manifests import list_manifests, load_manifest
+
+    manifests = [load_manifest(name) for name in names] if names else list_manifests()
+    for manifest in manifests:
+        print(f"{manifest.name:<16} {manifest.status()}")
+    if names and any(manifest.missing() for manifest in manifests):
+        raise typer.Exit(1)
+
+
+def _assignments(texts: list[str]) -> dict[str, str]:
+    """["seeds=3"] -> {"seeds": "3"}."""
+    for text in texts:
+        if "=" not in text or text.startswith("="):
+            raise InputError(f"-p {text}: write name=value")
+    return {name.strip(): value for name, _, value in (text.partition("=") for text in texts)}
+
+
+def _copy_model(folder: Path, output: Path) -> None:
+    """Copy a finished model out of the cache, without the cache's own record of it; complete or not at all."""
+    import shutil
+    import tempfile
+
+    from mmr_kit.cache import ENTRY
+
+    output.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=output.parent, prefix=f".{output.name}.") as temporary:
+        copy = shutil.copytree(folder, Path(temporary) / output.name, ignore=shutil.ignore_patterns(ENTRY))
+        Path(copy).replace(output)
+
+
+def _verdicts(folder: Path) -> dict[str, str]:
+    """'T1-1 the claim' -> its verdict, from the claims files of a profile's results."""
+    found = {}
+    for path in sorted(folder.glob("*.claims.csv")):
+        with open(path, newline="", encoding="utf-8") as file:
+            rows: list[dict[str, Any]] = list(csv.DictReader(file))
+        found.update({f"{row['id']} {row['claim']}": row["verdict"] for row in rows})
+    return found
+
+
+def _write_report(folder: Path) -> Path:
+    """Put the Markdown pages of a profile's results into one, below the count of verdicts."""
+    from mmr_kit.cache import atomic_write
+
+    path = folder / "REPORT.md"
+    pages = [page for page in sorted(folder.glob("*.md")) if page != path]
+    if not pages:
+        raise InputError(f"{folder}: no results to report; run mmr regenerate --profile {folder.name}")
+    counts = Counter(_verdicts(folder).values())
+    parts = [f"# Results of the profile {folder.name}\n"]
+    if counts:
+        parts.append(f"Claims of the paper: {', '.join(f'{count} {verdict}' for verdict, count in counts.most_common())}.\n")
+    parts += [_one_level_down(page.read_text(encoding="utf-8")) for page in pages]
+    atomic_write(path, "\n".join(parts))
+    return path
+
+
+def _one_level_down(markdown: str) -> str:
+    """A page whose headings stand one level lower, to be a part of another page."""
+    return "\n".join(f"#{line}" if line.startswith("#") else line for line in markdown.splitlines()) + "\n"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,192 @@
+"""Images, captions and which belongs to which: what everything else is computed from."""
+
+from __future__ import annotations
+
+from collections import ChainMap
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mmr_kit.cache import cached, file_hash, identity_hash
+from mmr_kit.data import pictograms
+from mmr_kit.data.captions import SPLITS, Caption, read_captions
+from mmr_kit.data.manifests import Manifest, load_manifest
+from mmr_kit.data.regions import Regions, RegionStore
+from mmr_kit.errors import InputError
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+Fits = Callable[[Sequence[str], Sequence[str]], np.ndarray]
+
+
+@dataclass(frozen=True)
+class RetrievalDataset:
+    """A gallery of images with their captions.
+
+    `captions` stand in the order of their images. The first `query_images` images and `query_captions` captions are queries; whatever follows was merged in
+    as distractors and belongs to the collections only. Directions: "image_retrieval" (caption -> images), "text_retrieval" (image -> captions).
+    """
+
+    name: str
+    split: str
+    image_ids: list[str]
+    captions: list[Caption]
+    regions: Mapping[str, Regions]
+    fingerprint: str
+    picture: Callable[[str], Image | None] = field(repr=False, compare=False)
+    known_fits: Fits | None = field(repr=False, compare=False, default=None)
+    query_images: int = -1
+    query_captions: int = -1
+    paper_dataset: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.query_images < 0:
+            object.__setattr__(self, "query_images", len(self.image_ids))
+            object.__setattr__(self, "query_captions", len(self.captions))
+        row = {image_id: number for number, image_id in enumerate(self.image_ids)}
+        object.__setattr__(self, "caption_image", np.array([row[caption.image_id] for caption in self.captions]))
+
+    caption_image: np.ndarray = field(init=False, repr=False, compare=False)  # (captions,) row of each caption's image in image_ids
+
+    @property
+    def texts(self) -> list[str]:
+        return [caption.text for caption in self.captions]
+
+    @property
+    def caption_ids(self) -> list[str]:
+        return [caption.caption_id for caption in self.captions]
+
+    def query_ids(self, direction: str) -> list[str]:
+        """Ids of the queries: captions for image retrieval, images for text retrieval."""
+        return self.caption_ids[: self.query_captions] if direction == "image_retrieval" else self.image_ids[: self.query_images]
+
+    def item_ids(self, direction: str) -> list[str]:
+        """Ids of the collection that is searched."""
+        return self.image_ids if direction == "image_retrieval" else self.caption_ids
+
+    def relevance(self, direction: str) -> dict[str, set[str]]:
+        """Relevant items of each query: a caption's image; an image's captions."""
+        relevant: dict[str, set[str]] = {query: set() for query in self.query_ids(direction)}
+        for caption in self.captions[: self.query_captions]:
+            query, item = (caption.caption_id, caption.image_id) if direction == "image_retrieval" else (caption.image_id, caption.caption_id)
+            relevant[query].add(item)
+        return relevant
+
+    def fits(self, caption_rows: Sequence[int] | np.ndarray, image_rows: Sequence[int] | np.ndarray) -> np.ndarray:
+        """Bool (captions, images): whether a caption is known to describe an image; what must not serve as a negative in training."""
+        own = self.caption_image[np.asarray(caption_rows)][:, None] == np.asarray(image_rows)[None, :]
+        if self.known_fits is None:
+            return own
+        return own | self.known_fits([self.captions[row].caption_id for row in caption_rows], [self.image_ids[row] for row in image_rows])
+
+    def subset(self, images: int, seed: int = 0) -> RetrievalDataset:
+        """`images` of the images, drawn at random by `seed`, with all their captions; a smaller subset of the same seed is part of a larger one."""
+        if not 0 < images <= len(self.image_ids):
+            raise InputError(f"{self.name} {self.split}: a subset of {images} images was asked for, there are {len(self.image_ids)}")
+        chosen = np.sort(np.random.default_rng([seed, 77]).permutation(len(self.image_ids))[:images])
+        keep = {self.image_ids[row] for row in chosen}
+        return replace(self, image_ids=[self.image_ids[row] for row in chosen], captions=[c for c in self.captions if c.image_id in keep],
+                       query_images=-1, query_captions=-1)
+
+    def merged(self, *others: RetrievalDataset) -> RetrievalDataset:
+        """The same queries against a collection that also holds the images and captions of `others` (paper, Table 5)."""
+        parts = [self, *others]
+        image_ids = [image_id for part in parts for image_id in part.image_ids]
+        if len(set(image_ids)) < len(image_ids):
+            raise InputError(f"{' + '.join(part.name for part in parts)}: an image occurs in two of the merged data sets")
+        pictures = {image_id: part.picture for part in parts for image_id in part.image_ids}
+        return replace(self, name=" + ".join(part.name for part in parts), image_ids=image_ids, captions=[c for part in parts for c in part.captions],
+                       regions=ChainMap(*[_as_dict(part.regions) for part in parts]), known_fits=None,
+                       fingerprint=identity_hash([part.fingerprint for part in parts]), picture=lambda image_id: pictures[image_id](image_id),
+                       query_images=self.query_images, query_captions=self.query_captions)
+
+
+def _as_dict(mapping: Mapping[str, Regions]) -> dict[str, Regions]:
+    """ChainMap asks for mutable mappings but only reads; region stores are read-only."""
+    return mapping  # type: ignore[return-value]
+
+
+def load_dataset(name_or_path: str | Path, split: str = "test", languages: Sequence[str] = ("en",)) -> RetrievalDataset:
+    """A split of a data set, by its manifest's name or path; a generated one is made now, where it is not in the cache.
+
+    Raises InputError for an unknown split or language, missing or damaged files, an image without captions, a caption of an unknown image.
+    """
+    manifest = load_manifest(name_or_path)
+    if split not in SPLITS:
+        raise InputError(f"{manifest.name}: no split {split!r}; there are {', '.join(SPLITS)}")
+    source = _generated(manifest) if manifest.generator else _stored(manifest)
+    wanted = [caption for caption in source.captions if caption.split == split]
+    present = sorted({caption.language for caption in wanted})
+    absent = [language for language in languages if language not in present]
+    if absent:
+        raise InputError(f"{manifest.name}: no captions in {', '.join(absent)} in its {split} split; there are {', '.join(present) or 'none at all'}")
+    by_image: dict[str, list[Caption]] = {caption.image_id: [] for caption in wanted}
+    for caption in wanted:
+        if caption.image_id not in source.regions:
+            raise InputError(f"{manifest.name}: caption {caption.caption_id!r} is of image {caption.image_id!r}, which has no regions in "
+                             f"{source.regions.folder}; prepare regions for it or take the caption out")
+        if caption.language in languages:
+            by_image[caption.image_id].append(caption)
+    empty = [image_id for image_id, captions in by_image.items() if not captions]
+    if empty:
+        raise InputError(f"{manifest.name}: image {empty[0]!r} of its {split} split has no caption in {', '.join(languages)}"
+                         f"{f' (and {len(empty) - 1} more)' if len(empty) > 1 else ''}; add captions or take the image out")
+    return RetrievalDataset(manifest.name, split, list(by_image), [c for captions in by_image.values() for c in captions], source.regions, source.fingerprint,
+                            source.picture, source.fits, paper_dataset=manifest.paper_dataset)
+
+
+@dataclass(frozen=True)
+class _Source:
+    """All splits of a data set, as read."""
+
+    captions: list[Caption]
+    regions: RegionStore
+    fingerprint: str
+    picture: Callable[[str], Image | None]
+    fits: Fits | None
+
+
+def _generated(manifest: Manifest) -> _Source:
+    assert manifest.generator is not None
+    spec = manifest.generator
+    identity = {"spec": spec.model_dump(mode="json"), "source": pictograms.source_identity()}
+    folder = cached("datasets", identity, lambda temporary: pictograms.build_world(spec, temporary))
+    return _read_generated(folder, identity_hash(identity))
+
+
+@lru_cache(maxsize=8)
+def _read_generated(folder: Path, fingerprint: str) -> _Source:
+    facts = pictograms.WorldFacts(folder)
+    return _Source(read_captions(folder / "captions.jsonl", "jsonl", ""), RegionStore(folder / "regions"), fingerprint, facts.picture, facts.fits)
+
+
+def _stored(manifest: Manifest) -> _Source:
+    assert manifest.files is not None
+    files, folder = manifest.files, manifest.data_dir()
+    captions = [caption for file in files.captions for caption in read_captions(folder / file.path, file.format, file.language)]
+    regions = RegionStore(folder / files.regions)
+    parts = [folder / file.path for file in files.captions] + sorted((folder / files.regions).glob("*.npy")) + [folder / files.regions / "images.json"]
+    pictures = folder / files.pictures if files.pictures else None
+    return _Source(captions, regions, identity_hash([_known_hash(path, path.stat().st_mtime_ns) for path in parts]), photographs(pictures), None)
+
+
+@lru_cache(maxsize=256)
+def _known_hash(path: Path, modified_ns: int) -> str:
+    return file_hash(path)
+
+
+def photographs(folder: Path | None) -> Callable[[str], Image | None]:
+    """A function image id -> photograph of `folder`, or None where there is none."""
+
+    def picture(image_id: str) -> Image | None:
+        from PIL import Image as images
+
+        path = folder / image_id if folder else None
+        return images.open(path).convert("RGB") if path and path.parent == folder and path.is_file() else None
+
+    return picture

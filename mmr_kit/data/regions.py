@@ -1,0 +1,115 @@
+"""Region features of many images in one memory-mapped store.
+
+A store is a folder: `features.npy` (rows x width; float32, float16, or uint8 with `scale.npy`, one float32 factor a column), `boxes.npy` (rows x 4:
+x1, y1, x2, y2 in [0, 1]), `offsets.npy` (images + 1: rows of image i are offsets[i]:offsets[i + 1]) and `images.json`
+({"image_ids": [...], "image_hw": [[height, width], ...]}). NumPy alone reads it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mmr_kit.errors import InputError
+
+REMEDY = "prepare the region store again"
+
+
+@dataclass(frozen=True)
+class Regions:
+    """One image as a Transformer sees it: features float32 (n, width) and boxes float32 (n, 4), x1, y1, x2, y2 as shares of width and height."""
+
+    features: np.ndarray
+    boxes: np.ndarray
+
+
+class RegionStore(Mapping[str, Regions]):
+    """Read-only mapping image id -> Regions, memory-mapped.
+
+    Raises InputError where a file is missing, truncated, of the wrong shape or type, or its parts disagree. NaN is looked for when an image is read.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = Path(folder)
+        self._features = self._array("features.npy", ndim=2, kinds="fu")
+        self._boxes = self._array("boxes.npy", ndim=2, kinds="f")
+        self._offsets = np.asarray(self._array("offsets.npy", ndim=1, kinds="iu"), dtype=np.int64)
+        self._scale = np.asarray(self._array("scale.npy", ndim=1, kinds="f")) if self._features.dtype == np.uint8 else None
+        self.image_ids: list[str] = self._images()
+        self._row = {image_id: row for row, image_id in enumerate(self.image_ids)}
+        rows, images = len(self._features), len(self.image_ids)
+        self._require(len(self._row) == images, "images.json", "an image id occurs twice")
+        self._require(self._boxes.shape == (rows, 4), "boxes.npy", f"shape {self._boxes.shape}, expected ({rows}, 4)")
+        self._require(len(self._offsets) == images + 1, "offsets.npy", f"{len(self._offsets)} offsets for {images} images, expected {images + 1}")
+        ordered = self._offsets[0] == 0 and self._offsets[-1] == rows and bool((np.diff(self._offsets) > 0).all())
+        self._require(ordered, "offsets.npy", f"offsets must rise from 0 to {rows}, one region or more an image")
+        if self._scale is not None:
+            self._require(self._scale.shape == (self.width,), "scale.npy", f"shape {self._scale.shape}, expected ({self.width},)")
+
+    @property
+    def width(self) -> int:
+        """Number of feature values a region."""
+        return int(self._features.shape[1])
+
+    def __len__(self) -> int:
+        return len(self.image_ids)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.image_ids)
+
+    def __getitem__(self, image_id: str) -> Regions:
+        row = self._row[image_id]
+        rows = slice(self._offsets[row], self._offsets[row + 1])
+        features = np.asarray(self._features[rows], dtype=np.float32)
+        if self._scale is not None:
+            features = features * self._scale
+        boxes = np.asarray(self._boxes[rows], dtype=np.float32)
+        if not (np.isfinite(features).all() and np.isfinite(boxes).all()):
+            raise InputError(f"{self.folder}: image {image_id!r} has NaN or infinite region values; {REMEDY}")
+        return Regions(features, boxes)
+
+    def _array(self, name: str, ndim: int, kinds: str) -> np.ndarray:
+        try:
+            array = np.load(self.folder / name, mmap_mode="r", allow_pickle=False)
+        except FileNotFoundError:
+            raise InputError(f"{self.folder / name}: missing; {REMEDY}") from None
+        except (ValueError, OSError, EOFError) as error:
+            raise InputError(f"{self.folder / name}: not a complete .npy file ({error}); {REMEDY}") from None
+        self._require(array.ndim == ndim and array.dtype.kind in kinds, name, f"{array.ndim}-d {array.dtype}, expected {ndim}-d of kind {kinds}")
+        return array
+
+    def _images(self) -> list[str]:
+        path = self.folder / "images.json"
+        try:
+            content: Any = json.loads(path.read_text(encoding="utf-8"))
+            return [str(image_id) for image_id in content["image_ids"]]
+        except FileNotFoundError:
+            raise InputError(f"{path}: missing; {REMEDY}") from None
+        except (ValueError, KeyError, TypeError) as error:
+            raise InputError(f"{path}: not a JSON object with image_ids ({error}); {REMEDY}") from None
+
+    def _require(self, condition: bool, name: str, fault: str) -> None:
+        if not condition:
+            raise InputError(f"{self.folder / name}: {fault}; {REMEDY}")
+
+
+def write_region_store(folder: Path, images: Iterable[tuple[str, tuple[int, int], Regions]]) -> None:
+    """Write a float32 store from (image id, (height, width) in pixels, regions), in the given order, into `folder`."""
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    ids, sizes, features, boxes, offsets = [], [], [], [], [0]
+    for image_id, image_hw, regions in images:
+        ids.append(image_id)
+        sizes.append([int(side) for side in image_hw])
+        features.append(np.asarray(regions.features, dtype=np.float32))
+        boxes.append(np.asarray(regions.boxes, dtype=np.float32))
+        offsets.append(offsets[-1] + len(regions.features))
+    np.save(folder / "features.npy", np.concatenate(features), allow_pickle=False)
+    np.save(folder / "boxes.npy", np.concatenate(boxes), allow_pickle=False)
+    np.save(folder / "offsets.npy", np.asarray(offsets, dtype=np.int64), allow_pickle=False)
+    (folder / "images.json").write_text(json.dumps({"image_ids": ids, "image_hw": sizes}), encoding="utf-8")

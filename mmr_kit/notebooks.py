@@ -1,0 +1,256 @@
+"""The notebooks, run headlessly: parameters from a profile, results in `results/<profile>/`, nothing run twice.
+
+A notebook writes its results into the folder that its parameter `results_dir` names. The runner gives it an empty folder beside the final one and moves
+the files into place only when the last cell has run, so a failed or killed run leaves the earlier results as they were. What the results were computed
+from (sources, parameters, manifests) and the hash of each file go into `<name>.provenance.json`; while all of that still holds, there is nothing to do.
+The executed notebook counts as a result but is not committed, so a fresh clone computes everything once, whatever results it came with.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from mmr_kit.cache import atomic_write, cache_dir, file_hash, identity_hash
+from mmr_kit.errors import InputError
+from mmr_kit.profiles import NOTEBOOKS, SUPPLIED, Scalar, declared_parameters, effective_parameters, load_profile, near, read_notebook
+
+ROOT = Path(__file__).resolve().parents[1]
+RESULTS = ROOT / "results"
+
+NOT_COMPUTING = ("cli.py", "notebooks.py")  # modules that no number depends on
+
+
+class NotebookError(RuntimeError):
+    """A notebook stopped: the message names cell, line and error, and where the executed notebook lies."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """One notebook under one profile: what would be run, and where its results stand."""
+
+    name: str
+    path: Path
+    profile: str
+    parameters: dict[str, Scalar]
+    results: Path
+    identity: dict[str, Any] = field(repr=False)
+
+    @property
+    def provenance(self) -> Path:
+        return self.results / f"{self.name}.provenance.json"
+
+    @property
+    def shown(self) -> str:
+        """The result file to name in a message: the csv, or the executed notebook where there is none."""
+        table = self.results / f"{self.name}.csv"
+        return _short(table if table.exists() else self.results / "notebooks" / f"{self.name}.ipynb")
+
+    def stale(self) -> str:
+        """Why the results must be computed, in a few words; empty when they are up to date."""
+        record = _read_json(self.provenance)
+        outputs, identity = record.get("outputs"), record.get("identity")
+        if not isinstance(outputs, dict) or not isinstance(identity, dict):
+            return "no results yet"
+        if changed := sorted(key for key in self.identity if identity.get(key) != self.identity[key]):
+            return f"changed since: {', '.join(changed)}"
+        for output, value in outputs.items():
+            path = self.results / output
+            if not path.is_file():
+                return "not computed on this machine yet" if output.startswith("notebooks/") else f"{_short(path)} is missing"
+            if file_hash(path) != value:
+                return f"{_short(path)} was altered"
+        return ""
+
+
+def find_notebooks(folder: Path = NOTEBOOKS) -> dict[str, Path]:
+    """Name -> file of the notebooks in `folder`, by name. Raises InputError where there are none (an installation without a checkout)."""
+    found = {path.stem: path for path in sorted(folder.glob("*.ipynb"))}
+    if not found:
+        raise InputError(f"{folder}: no notebooks here; the kit runs from a checkout of its repository (pip install -e .)")
+    return found
+
+
+def tasks(
+    profile: str, only: Iterable[str] = (), overrides: Mapping[str, str] | None = None, notebooks: Path = NOTEBOOKS, results: Path = RESULTS
+) -> list[Task]:
+    """The notebooks to run under a profile, in the order of their names; all of them where `only` is empty. Raises InputError."""
+    found = find_notebooks(notebooks)
+    wanted = sorted({name.removesuffix(".ipynb") for name in only} or found)
+    for name in wanted:
+        if name not in found:
+            raise InputError(f"unknown notebook {name!r}{near(name, found)}; notebooks: {', '.join(found)}")
+    values, declared = load_profile(profile, notebooks), {name: declared_parameters(path) for name, path in found.items()}
+    settings = effective_parameters(declared, values, overrides or {}, wanted, f"profile {profile}")
+    shared = {"profile": profile, "package": _folder_hash(Path(__file__).parent, NOT_COMPUTING), "manifests": _folder_hash(ROOT / "data_manifests")}
+    made = []
+    for name in wanted:
+        code = [cell.source for cell in read_notebook(found[name]).cells if cell.cell_type == "code"]
+        parameters = {key: value for key, value in settings[name].items() if key not in SUPPLIED}
+        identity = {"notebook": identity_hash(code), "parameters": parameters, **shared}
+        supplied = {key: profile for key in ("profile",) if key in settings[name]}
+        made.append(Task(name, found[name], profile, {**settings[name], **supplied}, results / profile, identity))
+    return made
+
+
+def regenerate(
+    profile: str = "demo",
+    only: Iterable[str] = (),
+    overrides: Mapping[str, str] | None = None,
+    force: bool = False,
+    dry_run: bool = False,
+    notebooks: Path = NOTEBOOKS,
+    results: Path = RESULTS,
+) -> int:
+    """Bring the results of a profile up to date, notebook by notebook, and return how many had to be computed (with `dry_run`: would have to be).
+
+    Raises InputError on bad input, also when a notebook raises it, and NotebookError when a notebook fails; the notebooks before it keep their results.
+    """
+    computed, planned = 0, tasks(profile, only, overrides, notebooks, results)
+    for task in planned:
+        with contextlib.nullcontext() if dry_run else _alone(task):
+            reason = task.stale() or ("asked for with --force" if force else "")
+            if not reason:
+                print(f"{task.name}: up to date ({task.shown})", flush=True)
+                continue
+            computed += 1
+            print(f"{task.name}: {'would run' if dry_run else 'running'} ({reason})", flush=True)
+            if not dry_run:
+                seconds = _run(task)
+                print(f"{task.name}: done in {seconds:.0f} s ({task.shown})", flush=True)
+    if not computed:
+        print(f"nothing to do: profile {profile} is up to date (--force computes it again)", flush=True)
+    return computed
+
+
+def _run(task: Task) -> float:
+    """Execute a notebook in a folder of its own, then put its results in place; returns the seconds it took. The caller holds the task's lock."""
+    stale = [*task.results.glob(f".{task.name}.*.partial"), task.results / "notebooks" / f"{task.name}.failed.ipynb"]
+    for path in stale:  # left by a run that was killed or failed
+        shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{task.name}.", suffix=".partial", dir=task.results, ignore_cleanup_errors=True) as folder:
+        start = time.monotonic()
+        _execute(task, Path(folder))
+        seconds = time.monotonic() - start
+        _publish(task, Path(folder), seconds)
+    return seconds
+
+
+def _execute(task: Task, folder: Path) -> None:
+    """Run the notebook's cells with papermill; its results and the executed notebook appear in `folder`."""
+    import papermill
+    from ipykernel.kernelspec import get_kernel_dict
+    from jupyter_client.kernelspec import KernelSpec
+    from jupyter_client.manager import AsyncKernelManager
+    from nbclient.exceptions import DeadKernelError
+    from traitlets.config import Config
+
+    class ThisPython(AsyncKernelManager):
+        """Starts this interpreter as the kernel, whatever kernels are registered on the machine."""
+
+        @property
+        def kernel_spec(self) -> KernelSpec:
+            return KernelSpec(**get_kernel_dict())
+
+    # One busy thread a process: two can be many times slower than one. Kernels inherit this.
+    os.environ.update(OMP_NUM_THREADS="1", OMP_WAIT_POLICY="PASSIVE", TOKENIZERS_PARALLELISM="false", MMR_HEADLESS="1")
+    os.environ["MMR_CACHE_DIR"] = str(cache_dir())
+    supplied = {"results_dir": str(folder.resolve())} if "results_dir" in task.parameters else {}
+    executed = folder / "notebooks" / f"{task.name}.ipynb"
+    executed.parent.mkdir()
+    with tempfile.TemporaryDirectory(prefix="mmr-") as sockets:  # IPC sockets: TCP ports can be taken by another kernel that starts at the same time
+        try:
+            papermill.execute_notebook(
+                str(task.path), str(executed), {**task.parameters, **supplied}, kernel_name="python3", language="python", progress_bar=False,
+                stdout_file=sys.stdout, stderr_file=sys.stderr, kernel_manager_class=ThisPython, shutdown_kernel="immediate",
+                config=Config(KernelManager={"transport": "ipc", "connection_file": f"{sockets}/kernel.json"}),
+            )  # fmt: skip
+        except papermill.PapermillExecutionError as error:
+            if error.ename == "InputError":
+                raise InputError(error.evalue) from None
+            raise NotebookError(f"{_where(task.name, error)}\n  executed so far: {_keep(task, executed)}") from None
+        except DeadKernelError:
+            raise NotebookError(f"{task.name}: its Python process died, perhaps for want of memory\n  executed so far: {_keep(task, executed)}") from None
+
+
+def _publish(task: Task, folder: Path, seconds: float) -> None:
+    """Move finished results into place, the provenance last: until it is there they do not count as finished."""
+    earlier = _read_json(task.provenance).get("outputs", {})
+    record = _read_json(folder / task.provenance.name)
+    (folder / task.provenance.name).unlink(missing_ok=True)
+    outputs = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()}
+    record |= {"identity": task.identity, "outputs": {name: file_hash(path) for name, path in outputs.items()}, "wall_time_s": round(seconds, 1)}
+    task.provenance.unlink(missing_ok=True)
+    for name, path in outputs.items():
+        (task.results / name).parent.mkdir(parents=True, exist_ok=True)
+        os.replace(path, task.results / name)
+    for name in set(earlier) - set(outputs):
+        (task.results / name).unlink(missing_ok=True)
+    atomic_write(task.provenance, json.dumps(record, indent=1, ensure_ascii=False) + "\n")
+
+
+@contextlib.contextmanager
+def _alone(task: Task) -> Iterator[None]:
+    """Hold the lock on one notebook's results; a second run of the same notebook waits here for the first."""
+    task.results.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(task.results / f".{task.name}.lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        print(f"{task.name}: waiting for another run of it to finish", flush=True)
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _where(name: str, error: Any) -> str:
+    """'table1: cell [3], line 2 failed: `x = 1 / 0`\\n  ZeroDivisionError: ...' from papermill's error."""
+    trace = re.sub(r"\x1b\[[0-9;]*m", "", "\n".join(error.traceback))
+    found = re.search(r"Cell In\[\d+\], line (\d+)", trace)
+    lines = error.source.splitlines()
+    number = int(found[1]) if found and int(found[1]) <= len(lines) else 0
+    line = f", line {number} failed: {lines[number - 1].strip()}" if number else " failed"
+    return f"{name}: cell [{error.exec_count}]{line}\n  {error.ename}: {error.evalue}"
+
+
+def _keep(task: Task, executed: Path) -> str:
+    """Keep a failed run's notebook beside the results, where it can be looked at but never taken for a result."""
+    kept = task.results / "notebooks" / f"{task.name}.failed.ipynb"
+    kept.parent.mkdir(exist_ok=True)
+    if executed.exists():
+        os.replace(executed, kept)
+    return _short(kept)
+
+
+def _folder_hash(folder: Path, without: Iterable[str] = ()) -> str:
+    """A hash over the names and contents of a folder's files."""
+    files = [path for path in sorted(folder.rglob("*")) if path.is_file() and "__pycache__" not in path.parts]
+    return identity_hash([[path.relative_to(folder).as_posix(), file_hash(path)] for path in files if path.name not in without])
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    """A JSON file's object; empty where it is absent or unreadable."""
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _short(path: Path) -> str:
+    """A path as one would type it here."""
+    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)

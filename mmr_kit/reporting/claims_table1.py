@@ -1,0 +1,119 @@
+"""The claims of Table 1, each as what is compared with what and by which test."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from mmr_kit.errors import InputError
+from mmr_kit.reporting.claims import Claims, Finding, Parts, Test, Verdict, at_least, equivalent, greater, judge, not_measured
+from mmr_kit.reporting.paper import paper_table
+from mmr_kit.retrieval.metrics import AT
+
+METHODS = ("CE", "BE", "SEP+COOP", "JOINT+COOP", "JOINT+CE", "JOINT+BE")
+R1, R10 = AT.index(1), AT.index(10)
+MUCH_SMALLER = 0.5  # T1-2: a gap is much smaller than another if it is less than half of it
+HALF = (0.45, 0.55)  # T1-8: shares that count as half; the heads of a model are shared or not, but small
+
+
+@dataclass(frozen=True)
+class Table1:
+    """What Table 1 measures.
+
+    successes: {(dataset, direction, method): bool (seeds, queries, R@1 R@5 R@10)}; parameters: {"CE": count, "BE": count, "JOINT": count}.
+    """
+
+    successes: Mapping[tuple[str, str, str], np.ndarray]
+    parameters: Mapping[str, int]
+
+    def parts(self, methods: tuple[str, ...], test: Callable[..., Finding]) -> Parts:
+        """The finding of `test(successes of each method)` on each data set in each direction; said so where a method was not measured."""
+        found = []
+        for dataset, direction in dict.fromkeys((dataset, direction) for dataset, direction, _ in self.successes):
+            absent = [method for method in methods if (dataset, direction, method) not in self.successes]
+            finding = not_measured(f"no {', '.join(absent)}") if absent else test(*(self.successes[dataset, direction, method] for method in methods))
+            found.append((f"{dataset} {direction.replace('_', ' ')}", finding))
+        return found
+
+
+Spec = Callable[[Table1], Parts]
+
+
+def at_r1(a: str, test: Test, b: str) -> Spec:
+    """Compare two methods at R@1."""
+    return lambda table: table.parts((a, b), lambda of_a, of_b: test(of_a[..., R1], of_b[..., R1]))
+
+
+def gap_shrinks(a: str, b: str) -> Spec:
+    """The lead of a over b at R@10 is less than half of its lead at R@1 (query by query: half the lead at R@1 minus the lead at R@10 is above 0)."""
+
+    def test(of_a: np.ndarray, of_b: np.ndarray) -> Finding:
+        lead = np.asarray(of_a, dtype=float) - of_b
+        finding = greater(MUCH_SMALLER * lead[..., R1], lead[..., R10])
+        return Finding(finding.verdict, f"gap {100 * lead[..., R1].mean():.1f} at R@1; half of it minus the gap at R@10: {finding.text}")
+
+    return lambda table: table.parts((a, b), test)
+
+
+def highest(a: str) -> Spec:
+    """a is above every other method at R@1; only beside JOINT+CE, the same network without the retrieval step (T1-6), it is enough to be on a par."""
+    others = tuple(method for method in METHODS if method != a)
+
+    def test(of_a: np.ndarray, *of_others: np.ndarray) -> Finding:
+        findings = [(at_least if other == "JOINT+CE" else greater)(of_a[..., R1], values[..., R1]) for other, values in zip(others, of_others, strict=True)]
+        verdicts = {finding.verdict for finding in findings}
+        worst = next(verdict for verdict in (Verdict.NOT_SUPPORTED, Verdict.INCONCLUSIVE, Verdict.SUPPORTED) if verdict in verdicts)
+        told = (f"- {other} {finding.text.split(' - ', 1)[1]}" for other, finding in zip(others, findings, strict=True))
+        return Finding(worst, f"{100 * of_a[..., R1].mean():.1f} {'; '.join(told)}")
+
+    return lambda table: table.parts((a, *others), test)
+
+
+def half_the_parameters(table: Table1) -> Parts:
+    """The joint model against the two separate ones together."""
+    if not {"CE", "BE", "JOINT"} <= set(table.parameters):
+        return [("", not_measured("parameter counts of CE, BE and JOINT are needed"))]
+    joint, separate = table.parameters["JOINT"], table.parameters["CE"] + table.parameters["BE"]
+    share = joint / separate
+    verdict = Verdict.SUPPORTED if HALF[0] <= share <= HALF[1] else Verdict.NOT_SUPPORTED
+    return [("", Finding(verdict, f"JOINT {joint:,} / (CE + BE) {separate:,} = {share:.3f}"))]
+
+
+def transformers_ahead(table: Table1) -> Parts:
+    """The lowest of the paper's G2 and G3 rows against the highest of G1 at R@1, as printed."""
+    rows = paper_table(1)
+    rows = rows[rows["metric"] == "R@1"]
+    parts = []
+    for dataset, direction in dict.fromkeys(zip(rows["dataset"], rows["direction"], strict=True)):
+        cell = rows[(rows["dataset"] == dataset) & (rows["direction"] == direction)]
+        before = cell["group"].str.startswith("G1")
+        low, high = cell[~before].nsmallest(1, "value").iloc[0], cell[before].nlargest(1, "value").iloc[0]
+        verdict = Verdict.SUPPORTED if low["value"] > high["value"] else Verdict.NOT_SUPPORTED
+        doubt = " (probably a misprint)" if high["erratum"] else ""
+        text = f"lowest Transformer {low['method']} {low['value']} against highest pre-Transformer {high['method']} {high['value']}{doubt}"
+        parts.append((f"{dataset} {direction.replace('_', ' ')}", Finding(verdict, text)))
+    return parts
+
+
+SPECS: dict[str, Spec] = {
+    "T1-1": at_r1("CE", greater, "BE"),
+    "T1-2": gap_shrinks("CE", "BE"),
+    "T1-3": at_r1("SEP+COOP", at_least, "CE"),
+    "T1-4": at_r1("JOINT+COOP", at_least, "CE"),
+    "T1-5": highest("JOINT+COOP"),
+    "T1-6": at_r1("JOINT+COOP", equivalent, "JOINT+CE"),
+    "T1-7": at_r1("JOINT+BE", equivalent, "BE"),
+    "T1-8": half_the_parameters,
+    "T1-9": transformers_ahead,
+}
+QUOTED = ("T1-9",)
+
+
+def judge_table1(successes: Mapping[tuple[str, str, str], np.ndarray], parameters: Mapping[str, int]) -> Claims:
+    """Judge T1-1 to T1-9; the arguments are described at `Table1`, `Results.successes` holds the first."""
+    for key, values in successes.items():
+        if np.ndim(values) != 3 or np.shape(values)[2] != len(AT):
+            raise InputError(f"the successes of {key} have shape {np.shape(values)}, not (seeds, queries, {len(AT)})")
+    return judge(SPECS, Table1(successes, parameters), QUOTED)
