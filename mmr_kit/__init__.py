@@ -24,7 +24,8 @@ _HOMES = {
     "mmr_kit.retrieval.retrieve": ["retrieve"],
 }
 __all__ = [
-    "METHODS", "Evaluation", "InputError", "Recipe", "check", "evaluate", "learning_curves", "load_dataset", "load_model", "recall", "retrieve", "train", "training_record",
+    "METHODS", "Evaluation", "InputError", "Recipe", "check", "evaluate", "learning_curves", "load_dataset", "load_model", "recall", "retrieve", "train",
+    "training_record",
 ]  # fmt: skip
 __version__ = "0.1.0"
 

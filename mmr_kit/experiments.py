@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,6 @@ import numpy as np
 from mmr_kit import cache
 from mmr_kit.data.datasets import RetrievalDataset, load_dataset
 from mmr_kit.errors import InputError
-from mmr_kit.models.alignment import align_regions
 from mmr_kit.models.batches import TrainingPairs
 from mmr_kit.models.losses import NegativeSchedule
 from mmr_kit.models.objectives import BiEncoding, CrossEncoding, Joint, Objective, Pretraining
@@ -49,9 +48,9 @@ class Recipe:
 
     method: "CE", "BE", "JOINT" (or "PRETRAINING"). dataset: a manifest's name or path; `train_images` of its training images (0: all). start: see
     `models.starts.resolve`. batch_size: pairs a step of the triplet loss; match_batch_size: matching pairs a step of the match loss, which adds as many
-    replaced ones. negatives: "batch" takes BHN's hardest of the whole batch, "adaptive" lets their
-    number N grow (a departure from the paper, see `NegativeSchedule`). dev_images: images of the dev split that score a checkpoint, every `evaluate_every` steps (0: four times).
-    align_regions: start the region projection from the captions' words (see `models.alignment`).
+    replaced ones. negatives: "batch" takes BHN's hardest of the whole batch, "adaptive" lets their number N grow (a departure from the paper, see
+    `NegativeSchedule`). dev_images: images of the dev split on which CE and JOINT checkpoints are scored (BE, which is
+    cheap: on all), every `evaluate_every` steps (0: four times in all).
     """
 
     method: str
@@ -69,9 +68,8 @@ class Recipe:
     margin: float = 0.1
     negatives: str = "batch"
     warmup_steps: int = 0
-    dev_images: int = 100
+    dev_images: int = 64
     precision: str = "no"
-    align_regions: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "languages", tuple(self.languages))
@@ -196,12 +194,11 @@ def _train(recipe: Recipe, progress: Progress) -> Path:
         dataset = load_dataset(recipe.dataset, "train", recipe.languages)
         if recipe.train_images:
             dataset = dataset.subset(recipe.train_images)
-        model = initial_model(recipe.start, dataset_width(dataset), dataset.texts, recipe.seed)
-        if recipe.align_regions:
-            align_regions(model.backbone, dataset)
+        model = initial_model(recipe.start, dataset, recipe.seed)
         if recipe.half_size:
             model.backbone.skip_odd_layers()
-        schedule = Schedule(recipe.steps, recipe.learning_rate, recipe.evaluate_every or -(-recipe.steps // 4), recipe.seed, recipe.warmup_steps, precision=recipe.precision)
+        interval = recipe.evaluate_every or -(-recipe.steps // 4)
+        schedule = Schedule(recipe.steps, recipe.learning_rate, interval, recipe.seed, recipe.warmup_steps, precision=recipe.precision)
         curve = train_loop(_objective(recipe, model, dataset), schedule, _dev_score(recipe), work, progress)
         model.save(folder)
         parameters = sum(parameter.numel() for parameter in model.parameters())
@@ -209,11 +206,6 @@ def _train(recipe: Recipe, progress: Progress) -> Path:
         cache.atomic_write(folder / "training.json", json.dumps(record, indent=1))
 
     return cache.cached("models", identity, build)
-
-
-def dataset_width(dataset: RetrievalDataset) -> int:
-    """Feature values a region of a data set."""
-    return int(dataset.regions[dataset.image_ids[0]].features.shape[1])
 
 
 def _objective(recipe: Recipe, model: RetrievalModel, dataset: RetrievalDataset) -> Objective:
@@ -230,7 +222,8 @@ def _objective(recipe: Recipe, model: RetrievalModel, dataset: RetrievalDataset)
 def _dev_score(recipe: Recipe) -> Callable[[RetrievalModel], float]:
     """Mean R@1 of both directions on the dev split, by what the method is for: CE over the grid, BE by its embeddings, JOINT cooperatively."""
     dev = load_dataset(recipe.dataset, "dev", recipe.languages)
-    dev = dev.subset(min(recipe.dev_images, len(dev.image_ids)))
+    if recipe.method != "BE":
+        dev = dev.subset(min(recipe.dev_images, len(dev.image_ids)))
     first = {caption.image_id: caption for caption in reversed(dev.captions)}
     dev = replace(dev, captions=[first[image_id] for image_id in dev.image_ids], query_images=-1, query_captions=-1)  # one caption an image: cheap
 

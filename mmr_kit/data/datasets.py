@@ -85,13 +85,16 @@ class RetrievalDataset:
         return own | self.known_fits([self.captions[row].caption_id for row in caption_rows], [self.image_ids[row] for row in image_rows])
 
     def subset(self, images: int, seed: int = 0) -> RetrievalDataset:
-        """`images` of the images, drawn at random by `seed`, with all their captions; a smaller subset of the same seed is part of a larger one."""
+        """`images` of the images, drawn at random by `seed`, with all their captions; a smaller subset of the same seed is part of a larger one.
+
+        Its name says how many images it has: numbers of galleries of different sizes must not be confused.
+        """
         if not 0 < images <= len(self.image_ids):
             raise InputError(f"{self.name} {self.split}: a subset of {images} images was asked for, there are {len(self.image_ids)}")
         chosen = np.sort(np.random.default_rng([seed, 77]).permutation(len(self.image_ids))[:images])
         keep = {self.image_ids[row] for row in chosen}
-        return replace(self, image_ids=[self.image_ids[row] for row in chosen], captions=[c for c in self.captions if c.image_id in keep],
-                       query_images=-1, query_captions=-1)
+        return replace(self, name=f"{self.name}_{images}", image_ids=[self.image_ids[row] for row in chosen],
+                       captions=[caption for caption in self.captions if caption.image_id in keep], query_images=-1, query_captions=-1)
 
     def merged(self, *others: RetrievalDataset) -> RetrievalDataset:
         """The same queries against a collection that also holds the images and captions of `others` (paper, Table 5)."""

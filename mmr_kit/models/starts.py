@@ -11,7 +11,9 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processor
 from transformers import PreTrainedTokenizerFast, RobertaPreLayerNormConfig
 
 from mmr_kit.cache import file_hash, identity_hash
+from mmr_kit.data.datasets import RetrievalDataset
 from mmr_kit.errors import InputError
+from mmr_kit.models.alignment import align_regions
 from mmr_kit.models.oscar import Oscar
 from mmr_kit.models.retrieval_model import RetrievalModel
 
@@ -45,22 +47,24 @@ def start_identity(start: str) -> str:
     return identity_hash([[str(p.relative_to(folder)), file_hash(p)] for p in files]) if files else start
 
 
-def initial_model(start: str, region_width: int, texts: Sequence[str], seed: int) -> RetrievalModel:
-    """A model to train: its weights from `start`, whatever that lacks (region projection, match head) drawn anew by `seed`.
+def initial_model(start: str, dataset: RetrievalDataset, seed: int) -> RetrievalModel:
+    """A model to train on a data set: its weights from `start`, what that lacks drawn anew by `seed`.
 
-    texts: their words are those that a model from scratch knows.
+    A model from scratch knows the words of the data set's captions. A language model gets a region projection that is fitted to them (`align_regions`).
     """
     torch.manual_seed(seed)
-    folder = resolve(start)
+    folder, width = resolve(start), int(dataset.regions[dataset.image_ids[0]].features.shape[1])
     if start == "scratch":
-        return RetrievalModel(small_oscar(region_width, texts))
+        return RetrievalModel(small_oscar(width, dataset.texts))
     if (Path(folder) / "mmr_kit.json").is_file():
         model = RetrievalModel.load(Path(folder))
-        if model.backbone.region_width != region_width:
-            raise InputError(f"start {start!r} was made for regions {model.backbone.region_width} wide, the data set's are {region_width}; "
+        if model.backbone.region_width != width:
+            raise InputError(f"start {start!r} was made for regions {model.backbone.region_width} wide, those of {dataset.name} are {width}; "
                              "use another start or other region features")
         return RetrievalModel(model.backbone)  # a fresh match head, as the paper trains it (section 4.1)
-    return RetrievalModel(Oscar.from_language_model(folder, region_width))
+    backbone = Oscar.from_language_model(folder, width)
+    align_regions(backbone, dataset)
+    return RetrievalModel(backbone)
 
 
 def small_oscar(region_width: int, texts: Sequence[str]) -> Oscar:
