@@ -60,24 +60,27 @@ def cached(kind: str, identity: dict[str, Any], build: Callable[[Path], None]) -
     final = entry_folder(kind, identity)
     final.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{final}.lock"):
-        if is_complete(final):
-            return final
-        temporary = Path(tempfile.mkdtemp(prefix=f"{final.name}.", suffix=".tmp", dir=final.parent))
-        try:
-            build(temporary)
-            files = {str(p.relative_to(temporary)): file_hash(p) for p in sorted(temporary.rglob("*")) if p.is_file()}
-            atomic_write(temporary / ENTRY, json.dumps({"identity": identity, "files": files}, indent=1))
-            for path in temporary.rglob("*"):
-                _sync(path)
-            shutil.rmtree(final, ignore_errors=True)
-            os.replace(temporary, final)
-            _sync(final.parent)
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
         for stale in final.parent.glob(f"{final.name}.*.tmp"):  # left by a process that was killed; we hold its lock
             shutil.rmtree(stale, ignore_errors=True)
+        if not is_complete(final):
+            _build(final, identity, build)
         shutil.rmtree(work_folder(kind, identity), ignore_errors=True)
     return final
+
+
+def _build(final: Path, identity: dict[str, Any], build: Callable[[Path], None]) -> None:
+    temporary = Path(tempfile.mkdtemp(prefix=f"{final.name}.", suffix=".tmp", dir=final.parent))
+    try:
+        build(temporary)
+        files = {str(p.relative_to(temporary)): file_hash(p) for p in sorted(temporary.rglob("*")) if p.is_file()}
+        for path in temporary.rglob("*"):
+            _sync(path)
+        atomic_write(temporary / ENTRY, json.dumps({"identity": identity, "files": files}, indent=1))
+        shutil.rmtree(final, ignore_errors=True)
+        os.replace(temporary, final)
+        _sync(final.parent)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def work_folder(kind: str, identity: dict[str, Any]) -> Path:

@@ -87,7 +87,8 @@ def train(
     start: Annotated[str, typer.Option(metavar="NAME", help="Initial weights: scratch, the kit's own, a checkpoint's folder, a hub id.")] = "scratch",
     steps: Annotated[int, typer.Option(metavar="N", help="Training steps.")] = 1000,
     learning_rate: Annotated[float, typer.Option(metavar="RATE", help="Peak learning rate; decays linearly to 0.")] = 1e-3,
-    batch_size: Annotated[int, typer.Option(metavar="N", help="Matching pairs a step.")] = 64,
+    warmup_steps: Annotated[int, typer.Option(metavar="N", help="Steps in which the learning rate rises; the paper has none.")] = 0,
+    batch_size: Annotated[int, typer.Option(metavar="N", help="Pairs a step; of CE's, half have their image or caption replaced.")] = 128,
     seed: Annotated[int, typer.Option(metavar="N", help="Draws batches and new weights.")] = 0,
     language: Annotated[list[str] | None, typer.Option(metavar="LANGUAGE", help="Caption language: en (the default), de, fr, cs; may be repeated.")] = None,
     train_images: Annotated[int, typer.Option(metavar="N", help="Train on so many of the training images; 0: all.")] = 0,
@@ -103,8 +104,8 @@ def train(
     from mmr_kit.experiments import Recipe
     from mmr_kit.experiments import train as train_models
 
-    recipe = Recipe(method, dataset, start=start, steps=steps, learning_rate=learning_rate, batch_size=batch_size, seed=seed,
-                    languages=tuple(language or ["en"]), train_images=train_images, half_size=half_size)  # fmt: skip
+    recipe = Recipe(method, dataset, start=start, steps=steps, learning_rate=learning_rate, batch_size=batch_size, match_batch_size=batch_size // 2,
+                    seed=seed, languages=tuple(language or ["en"]), train_images=train_images, half_size=half_size, warmup_steps=warmup_steps)  # fmt: skip
     if output and output.exists() and (not output.is_dir() or any(output.iterdir())):
         raise InputError(f"--output {output}: is there already and not empty; name a new folder")
     folder = train_models([recipe])[0]

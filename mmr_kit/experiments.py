@@ -83,8 +83,9 @@ class Recipe:
 
     @property
     def label(self) -> str:
-        """For people: CE on pictograms_a, seed 0."""
-        return f"{self.method} on {self.dataset}, seed {self.seed}" + (f", {self.train_images} images" if self.train_images else "")
+        """For people: CE on pictograms_a, seed 0; and whatever differs from a recipe's defaults in size."""
+        size = (f", {self.train_images} images" if self.train_images else "") + (", half size" if self.half_size else "")
+        return f"{self.method} on {self.dataset}{size}, seed {self.seed}"
 
     def identity(self) -> dict[str, Any]:
         """What the model's place in the cache is the hash of."""
@@ -129,7 +130,7 @@ class Evaluation:
 
     @property
     def label(self) -> str:
-        return f"{self.method} ranks {self.dataset} {self.split}, seed {self.seed}"
+        return f"{self.method} ranks {self.images or 'all'} images of {self.dataset} {self.split}, seed {self.seed}"
 
     def data(self) -> RetrievalDataset:
         """The gallery that is ranked."""
@@ -150,10 +151,10 @@ class Evaluation:
 def train(recipes: Iterable[Recipe], workers: int = 0) -> list[Path]:
     """Folders of the trained models, one for each different recipe; those not in the cache are trained now, several at once on a CPU."""
     recipes = list(dict.fromkeys(recipes))
-    missing = {recipe.label: recipe for recipe in recipes if not cache.is_complete(recipe.folder())}
+    missing = [recipe for recipe in recipes if not cache.is_complete(recipe.folder())]
     if missing:
         print(f"training {len(missing)} of {len(recipes)} models, the others are there already", flush=True)
-        run_children(__name__, [(label, {"train": asdict(recipe)}) for label, recipe in _slowest_first(missing)], workers or worker_count())
+        run_children(__name__, [(recipe.label, {"train": asdict(recipe)}) for recipe in _slowest_first(missing)], workers or worker_count())
     return [recipe.folder() for recipe in recipes]
 
 
@@ -161,11 +162,12 @@ def evaluate(evaluations: Iterable[Evaluation], workers: int = 0) -> list[dict[s
     """Rankings of both directions for each evaluation; trains and ranks whatever is not in the cache."""
     evaluations = list(evaluations)
     train([recipe for evaluation in evaluations for recipe in (evaluation.retriever, evaluation.reranker) if recipe], workers)
-    missing = {evaluation.label: evaluation for evaluation in evaluations if not cache.is_complete(evaluation.folder())}
+    missing = [evaluation for evaluation in dict.fromkeys(evaluations) if not cache.is_complete(evaluation.folder())]
     if missing:
         print(f"ranking {len(missing)} of {len(evaluations)} evaluations, the others are there already", flush=True)
-        tasks = sorted(missing.items(), key=lambda item: item[1].retriever is not None)  # CE alone takes longest
-        run_children(__name__, [(label, {"evaluate": asdict(evaluation)}) for label, evaluation in tasks], workers or worker_count())
+        missing.sort(key=lambda evaluation: evaluation.retriever is not None)  # CE alone takes longest
+        tasks = [(evaluation.label, {"evaluate": asdict(evaluation)}) for evaluation in missing]
+        run_children(__name__, tasks, workers or worker_count())
     return [_read_rankings(_evaluate(evaluation, lambda point: None), evaluation) for evaluation in evaluations]
 
 
@@ -176,13 +178,22 @@ def training_record(recipe: Recipe) -> dict[str, Any]:
 
 
 def learning_curves(recipes: Iterable[Recipe]) -> dict[str, list[dict[str, Any]]]:
-    """The learning curve of each recipe by its label: points with step, losses and, where the dev split was scored, "dev score"."""
-    return {recipe.label: training_record(recipe)["curve"] for recipe in recipes}
+    """The learning curve of each recipe by its label: points with step, losses and, where the dev split was scored, "dev score".
+
+    Recipes of one label are told apart by their steps and learning rate.
+    """
+    recipes = list(recipes)
+    labels = [recipe.label for recipe in recipes]
+    curves = {}
+    for recipe, label in zip(recipes, labels, strict=True):
+        name = label if labels.count(label) == 1 else f"{label}, {recipe.steps} steps at {recipe.learning_rate}"
+        curves[name] = training_record(recipe)["curve"]
+    return curves
 
 
-def _slowest_first(missing: dict[str, Recipe]) -> list[tuple[str, Recipe]]:
+def _slowest_first(missing: list[Recipe]) -> list[Recipe]:
     cost = {"JOINT": 3, "BE": 1, "CE": 2, "PRETRAINING": 3}
-    return sorted(missing.items(), key=lambda item: -cost[item[1].method] * item[1].steps)
+    return sorted(missing, key=lambda recipe: -cost[recipe.method] * recipe.steps)
 
 
 def _train(recipe: Recipe, progress: Progress) -> Path:
@@ -209,14 +220,16 @@ def _train(recipe: Recipe, progress: Progress) -> Path:
 
 
 def _objective(recipe: Recipe, model: RetrievalModel, dataset: RetrievalDataset) -> Objective:
-    cross_encoding = CrossEncoding(model, TrainingPairs(dataset, recipe.match_batch_size, recipe.seed))
+    def cross_encoding() -> CrossEncoding:
+        return CrossEncoding(model, TrainingPairs(dataset, recipe.match_batch_size, recipe.seed))
+
     if recipe.method == "CE":
-        return cross_encoding
+        return cross_encoding()
     pairs = TrainingPairs(dataset, recipe.batch_size, recipe.seed + 1)  # other images than the match loss sees in the same step
     if recipe.method == "PRETRAINING":
-        return Pretraining(pairs, cross_encoding)
+        return Pretraining(pairs, cross_encoding())
     bi_encoding = BiEncoding(model, pairs, recipe.margin, NegativeSchedule(recipe.negatives == "adaptive"))
-    return bi_encoding if recipe.method == "BE" else Joint(bi_encoding, cross_encoding)
+    return bi_encoding if recipe.method == "BE" else Joint(bi_encoding, cross_encoding())
 
 
 def _dev_score(recipe: Recipe) -> Callable[[RetrievalModel], float]:

@@ -6,6 +6,7 @@ or {"error": message}. It ends when its standard input closes, so that no child 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import queue
@@ -46,14 +47,17 @@ def run_children(module: str, tasks: list[Task], workers: int) -> None:
             busy[number] = label
             stdin = children[number].stdin
             assert stdin is not None
-            stdin.write(json.dumps(task) + "\n")
-            stdin.flush()
+            with contextlib.suppress(BrokenPipeError):  # the child is dead: the event "ended" says so
+                stdin.write(json.dumps(task) + "\n")
+                stdin.flush()
 
     try:
         for number in range(len(children)):
             feed(number)
         while busy:
             number, event = events.get()
+            if number not in busy:
+                continue  # an idle child ended: nothing is lost
             if "progress" in event:
                 show(busy[number], event["progress"])
             elif "done" in event:
@@ -61,7 +65,7 @@ def run_children(module: str, tasks: list[Task], workers: int) -> None:
                 feed(number)
             elif "error" in event:
                 raise (InputError if event.get("kind") == "InputError" else RuntimeError)(f"{busy[number]}: {event['error']}")
-            elif "ended" in event:
+            else:
                 raise RuntimeError(f"{busy[number]}: its process ended with status {children[number].wait()}; last words: {event['ended'] or 'none'}")
     finally:
         for child in children:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,23 +29,28 @@ class Caption:
 def read_captions(path: Path, format: str, language: str) -> list[Caption]:
     """Captions of a file in its order. format: 'jsonl' (the kit's own, which names the languages itself) or 'karpathy' (all in `language`).
 
-    Raises InputError that names the file, and the line or image, where something is missing, empty or of the wrong type.
+    Raises InputError that names the file, and the line or image, where something is missing, empty, of the wrong type or there twice.
     """
     try:
         text = Path(path).read_text(encoding="utf-8")
     except FileNotFoundError:
         raise InputError(f"{path}: missing; `mmr data status` says where captions are expected") from None
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}); give the path of a file") from None
     except UnicodeDecodeError as error:
         raise InputError(f"{path}: byte {error.start} is not UTF-8; save the file as UTF-8") from None
     captions = _jsonl(path, text) if format == "jsonl" else _karpathy(path, text, language)
     if not captions:
         raise InputError(f"{path}: holds no captions; prepare or download it again")
+    caption_id, count = Counter(caption.caption_id for caption in captions).most_common(1)[0]
+    if count > 1:
+        raise InputError(f"{path}: caption {caption_id!r} stands there {count} times; take the others out")
     return captions
 
 
 def _jsonl(path: Path, text: str) -> list[Caption]:
     captions = []
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(io.StringIO(text), 1):  # not splitlines: U+2028 and the like may stand inside a caption
         try:
             captions.append(_checked(Caption(**json.loads(line))))
         except (ValueError, TypeError) as error:
@@ -54,22 +61,25 @@ def _jsonl(path: Path, text: str) -> list[Caption]:
 def _karpathy(path: Path, text: str, language: str) -> list[Caption]:
     """Karpathy's layout: {"images": [{"filename", "split", "sentences": [{"raw"}]}]}; an image's id is its file name."""
     try:
-        images: list[dict[str, Any]] = json.loads(text)["images"]
+        images: list[dict[str, Any]] = list(json.loads(text)["images"])
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path}: not JSON in Karpathy's layout ({error!r}); download it again") from None
     captions = []
     for number, image in enumerate(images):
         try:
-            image_id, split = image["filename"], SPLIT_NAMES[image["split"]]
+            image_id, split = image["filename"], SPLIT_NAMES.get(image["split"], image["split"])
             captions += [_checked(Caption(f"{image_id}#{language}{i}", image_id, language, sentence["raw"].strip(), split))
                          for i, sentence in enumerate(image["sentences"])]
+            if not image["sentences"]:
+                raise ValueError(f"image {image_id!r} has no captions")
         except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise InputError(f"{path}, images[{number}]: wrong or missing {error}; download the file again") from None
+            fault = f"no {error}" if isinstance(error, KeyError) else str(error)
+            raise InputError(f"{path}, images[{number}]: {fault}; download the file again") from None
     return captions
 
 
 def _checked(caption: Caption) -> Caption:
-    if not all(isinstance(value, str) and value for value in (caption.caption_id, caption.image_id, caption.language, caption.text)):
+    if not all(isinstance(value, str) and value.strip() for value in (caption.caption_id, caption.image_id, caption.language, caption.text)):
         raise ValueError("an id, the language or the text is empty or not a string")
     if caption.split not in SPLITS:
         raise ValueError(f"split {caption.split!r} is none of {', '.join(SPLITS)}")

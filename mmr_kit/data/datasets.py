@@ -122,12 +122,16 @@ def load_dataset(name_or_path: str | Path, split: str = "test", languages: Seque
     manifest = load_manifest(name_or_path)
     if split not in SPLITS:
         raise InputError(f"{manifest.name}: no split {split!r}; there are {', '.join(SPLITS)}")
-    source = _generated(manifest) if manifest.generator else _stored(manifest)
+    source = _generated(manifest) if manifest.generator else _stored(manifest, *_changes(manifest))
     wanted = [caption for caption in source.captions if caption.split == split]
     present = sorted({caption.language for caption in wanted})
     absent = [language for language in languages if language not in present]
     if absent:
         raise InputError(f"{manifest.name}: no captions in {', '.join(absent)} in its {split} split; there are {', '.join(present) or 'none at all'}")
+    for what, count in (("caption id", len({c.caption_id for c in source.captions}) - len(source.captions)),
+                        ("image", len({c.image_id for c in source.captions}) - len({(c.image_id, c.split) for c in source.captions}))):
+        if count:
+            raise InputError(f"{manifest.name}: {-count} {what}(s) occur twice, or in two splits; name each once")
     by_image: dict[str, list[Caption]] = {caption.image_id: [] for caption in wanted}
     for caption in wanted:
         if caption.image_id not in source.regions:
@@ -168,19 +172,26 @@ def _read_generated(folder: Path, fingerprint: str) -> _Source:
     return _Source(read_captions(folder / "captions.jsonl", "jsonl", ""), RegionStore(folder / "regions"), fingerprint, facts.picture, facts.fits)
 
 
-def _stored(manifest: Manifest) -> _Source:
+def _parts(manifest: Manifest) -> list[Path]:
+    """The files that a stored data set consists of, pictures aside."""
+    assert manifest.files is not None
+    folder, regions = manifest.data_dir(), manifest.data_dir() / manifest.files.regions
+    return [folder / file.path for file in manifest.files.captions] + sorted(regions.glob("*.npy")) + [regions / "images.json"]
+
+
+def _changes(manifest: Manifest) -> tuple[int, ...]:
+    """When each file was last changed: as long as that stays, it need not be read again."""
+    return tuple(path.stat().st_mtime_ns if path.exists() else 0 for path in _parts(manifest))
+
+
+@lru_cache(maxsize=8)
+def _stored(manifest: Manifest, *changes: int) -> _Source:
     assert manifest.files is not None
     files, folder = manifest.files, manifest.data_dir()
     captions = [caption for file in files.captions for caption in read_captions(folder / file.path, file.format, file.language)]
     regions = RegionStore(folder / files.regions)
-    parts = [folder / file.path for file in files.captions] + sorted((folder / files.regions).glob("*.npy")) + [folder / files.regions / "images.json"]
-    pictures = folder / files.pictures if files.pictures else None
-    return _Source(captions, regions, identity_hash([_known_hash(path, path.stat().st_mtime_ns) for path in parts]), photographs(pictures), None)
-
-
-@lru_cache(maxsize=256)
-def _known_hash(path: Path, modified_ns: int) -> str:
-    return file_hash(path)
+    fingerprint = identity_hash([file_hash(path) for path in _parts(manifest)])
+    return _Source(captions, regions, fingerprint, photographs(folder / files.pictures if files.pictures else None), None)
 
 
 def photographs(folder: Path | None) -> Callable[[str], Image | None]:

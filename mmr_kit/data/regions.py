@@ -17,6 +17,7 @@ import numpy as np
 
 from mmr_kit.errors import InputError
 
+TOLERANCE = 0.001  # a box may stick out by rounding
 REMEDY = "prepare the region store again"
 
 
@@ -36,10 +37,10 @@ class RegionStore(Mapping[str, Regions]):
 
     def __init__(self, folder: Path) -> None:
         self.folder = Path(folder)
-        self._features = self._array("features.npy", ndim=2, kinds="fu")
-        self._boxes = self._array("boxes.npy", ndim=2, kinds="f")
-        self._offsets = np.asarray(self._array("offsets.npy", ndim=1, kinds="iu"), dtype=np.int64)
-        self._scale = np.asarray(self._array("scale.npy", ndim=1, kinds="f")) if self._features.dtype == np.uint8 else None
+        self._features = self._array("features.npy", 2, ("float32", "float16", "uint8"))
+        self._boxes = self._array("boxes.npy", 2, ("float32", "float16", "float64"))
+        self._offsets = np.asarray(self._array("offsets.npy", 1, ("int64", "int32", "uint32", "uint64")), dtype=np.int64)
+        self._scale = np.asarray(self._array("scale.npy", 1, ("float32",))) if self._features.dtype == np.uint8 else None
         self.image_ids: list[str] = self._images()
         self._row = {image_id: row for row, image_id in enumerate(self.image_ids)}
         rows, images = len(self._features), len(self.image_ids)
@@ -71,16 +72,19 @@ class RegionStore(Mapping[str, Regions]):
         boxes = np.asarray(self._boxes[rows], dtype=np.float32)
         if not (np.isfinite(features).all() and np.isfinite(boxes).all()):
             raise InputError(f"{self.folder}: image {image_id!r} has NaN or infinite region values; {REMEDY}")
+        if boxes.min() < -TOLERANCE or boxes.max() > 1 + TOLERANCE:
+            raise InputError(f"{self.folder}: image {image_id!r} has a box outside [0, 1] (in pixels?); divide x by the width and y by the height")
         return Regions(features, boxes)
 
-    def _array(self, name: str, ndim: int, kinds: str) -> np.ndarray:
+    def _array(self, name: str, ndim: int, types: tuple[str, ...]) -> np.ndarray:
         try:
             array = np.load(self.folder / name, mmap_mode="r", allow_pickle=False)
         except FileNotFoundError:
             raise InputError(f"{self.folder / name}: missing; {REMEDY}") from None
         except (ValueError, OSError, EOFError) as error:
             raise InputError(f"{self.folder / name}: not a complete .npy file ({error}); {REMEDY}") from None
-        self._require(array.ndim == ndim and array.dtype.kind in kinds, name, f"{array.ndim}-d {array.dtype}, expected {ndim}-d of kind {kinds}")
+        self._require(isinstance(array, np.ndarray), name, "a .npz archive, expected one array")
+        self._require(array.ndim == ndim and array.dtype.name in types, name, f"{array.ndim}-d {array.dtype}, expected {ndim}-d {' or '.join(types)}")
         return array
 
     def _images(self) -> list[str]:
@@ -90,7 +94,7 @@ class RegionStore(Mapping[str, Regions]):
             return [str(image_id) for image_id in content["image_ids"]]
         except FileNotFoundError:
             raise InputError(f"{path}: missing; {REMEDY}") from None
-        except (ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, KeyError, TypeError) as error:
             raise InputError(f"{path}: not a JSON object with image_ids ({error}); {REMEDY}") from None
 
     def _require(self, condition: bool, name: str, fault: str) -> None:
@@ -109,6 +113,8 @@ def write_region_store(folder: Path, images: Iterable[tuple[str, tuple[int, int]
         features.append(np.asarray(regions.features, dtype=np.float32))
         boxes.append(np.asarray(regions.boxes, dtype=np.float32))
         offsets.append(offsets[-1] + len(regions.features))
+    if not ids:
+        raise InputError(f"{folder}: there are no images to write; a region store holds at least one")
     np.save(folder / "features.npy", np.concatenate(features), allow_pickle=False)
     np.save(folder / "boxes.npy", np.concatenate(boxes), allow_pickle=False)
     np.save(folder / "offsets.npy", np.asarray(offsets, dtype=np.int64), allow_pickle=False)

@@ -22,7 +22,7 @@ def align_regions(backbone: Oscar, dataset: RetrievalDataset) -> None:
     brings along; a departure from the paper, stated wherever it is used.
     """
     words, rarity = word_embeddings(backbone), np.zeros(len(backbone.tokenizer), dtype=np.float32)
-    ids = [np.unique(row[1:-1]) for row in backbone.token_ids(dataset.texts)]
+    ids = [np.unique(np.array(row[1:-1], dtype=np.int64)) for row in backbone.token_ids(dataset.texts)]
     for word, count in Counter(word for row in ids for word in row).items():
         rarity[word] = np.log(len(ids) / count)
     targets = np.zeros((len(dataset.image_ids), backbone.width))

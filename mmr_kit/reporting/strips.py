@@ -21,7 +21,7 @@ def picture_strip(caption: str, rankings: Mapping[str, Ranking], query_id: str, 
     picture: image id -> picture, or None where there is none.
     """
     with style():
-        fig, axes = plt.subplots(len(rankings), shown, figsize=(1.25 * shown, 1.75 * len(rankings) + 0.5), squeeze=False, layout="constrained")
+        fig, axes = plt.subplots(len(rankings), shown, figsize=(1.25 * shown, 1.5 * len(rankings) + 0.35), squeeze=False, layout="constrained")
         fig.suptitle("\n".join(textwrap.wrap(f"“{caption}”", 70)), x=0.01, ha="left", fontsize=11)
         for row, (name, ranking) in zip(axes, rankings.items(), strict=True):
             place = ranking.query_ids.index(query_id)

@@ -114,6 +114,8 @@ def _score(model: Model, texts: Sequence[str], regions: Sequence[Any], caption_r
         scores[part] = model.score_pairs([texts[row] for row in caption_rows[part]], [regions[row] for row in image_rows[part]])
         if progress is not None:
             progress(min(start + PAIRS_AT_ONCE, len(scores)), len(scores))
+    if not np.isfinite(scores).all():
+        raise InputError("match probabilities hold NaN or infinite values; the model or the region features are broken")
     return scores
 
 
