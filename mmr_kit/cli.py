@@ -88,7 +88,8 @@ def train(
     steps: Annotated[int, typer.Option(metavar="N", help="Training steps.")] = 1000,
     learning_rate: Annotated[float, typer.Option(metavar="RATE", help="Peak learning rate; decays linearly to 0.")] = 1e-3,
     warmup_steps: Annotated[int, typer.Option(metavar="N", help="Steps in which the learning rate rises; the paper has none.")] = 0,
-    batch_size: Annotated[int, typer.Option(metavar="N", help="Pairs a step; of CE's, half have their image or caption replaced.")] = 128,
+    batch_size: Annotated[int, typer.Option(metavar="N", help="Pairs a step of the triplet loss.")] = 128,
+    match_batch_size: Annotated[int, typer.Option(metavar="N", help="Matching pairs a step of the match loss, which adds as many replaced ones.")] = 64,
     seed: Annotated[int, typer.Option(metavar="N", help="Draws batches and new weights.")] = 0,
     language: Annotated[list[str] | None, typer.Option(metavar="LANGUAGE", help="Caption language: en (the default), de, fr, cs; may be repeated.")] = None,
     train_images: Annotated[int, typer.Option(metavar="N", help="Train on so many of the training images; 0: all.")] = 0,
@@ -104,7 +105,7 @@ def train(
     from mmr_kit.experiments import Recipe
     from mmr_kit.experiments import train as train_models
 
-    recipe = Recipe(method, dataset, start=start, steps=steps, learning_rate=learning_rate, batch_size=batch_size, match_batch_size=batch_size // 2,
+    recipe = Recipe(method, dataset, start=start, steps=steps, learning_rate=learning_rate, batch_size=batch_size, match_batch_size=match_batch_size,
                     seed=seed, languages=tuple(language or ["en"]), train_images=train_images, half_size=half_size, warmup_steps=warmup_steps)  # fmt: skip
     if output and output.exists() and (not output.is_dir() or any(output.iterdir())):
         raise InputError(f"--output {output}: is there already and not empty; name a new folder")

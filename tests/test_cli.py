@@ -69,7 +69,7 @@ def test_train_options_default_to_the_recipe() -> None:
 
 
 def test_bad_input_gets_one_line(mmr: Mmr, tmp_path: Path) -> None:
-    assert "unknown profile 'dmo' (did you mean demo?)" in mmr.refused("regenerate", "--profile", "dmo", "--dry-run")
+    assert "unknown profile 'dmo' (did you mean demo" in mmr.refused("regenerate", "--profile", "dmo", "--dry-run")
     assert "unknown notebook 'table1' (did you mean table1_main_results?)" in mmr.refused("regenerate", "--only", "table1", "--dry-run")
     assert "unknown parameter 'sed'" in mmr.refused("regenerate", "-p", "sed=1", "--dry-run")
     assert "write name=value" in mmr.refused("regenerate", "-p", "seeds", "--dry-run")

@@ -9,9 +9,9 @@ from mmr_kit.data.datasets import load_dataset
 
 
 @pytest.mark.parametrize(("split", "images", "first", "last"), [
-    ("train", 6000, "2513260012_03d33305cf.jpg#en0", "2752809449_632cd991b3.jpg#en4"),
-    ("dev", 1000, "", ""),
-    ("test", 1000, "", ""),
+    ("train", 6000, "2513260012_03d33305cf.jpg#en0", "2671602981_4edde92658.jpg#en4"),
+    ("dev", 1000, "2090545563_a4e66ec76b.jpg#en0", "522652105_a89f1cf260.jpg#en4"),
+    ("test", 1000, "3385593926_d3e9c21170.jpg#en0", "3490736665_38710f4b91.jpg#en4"),
 ])  # fmt: skip
 def test_splits(data_dir: Path, split: str, images: int, first: str, last: str) -> None:
     dataset = load_dataset("flickr8k", split)
@@ -19,6 +19,8 @@ def test_splits(data_dir: Path, split: str, images: int, first: str, last: str) 
     assert (np.bincount(dataset.caption_image) == 5).all()
     assert len(set(dataset.caption_ids)) == 5 * images
     assert (dataset.caption_ids[0], dataset.caption_ids[-1]) == (first, last)
+    if split == "test":
+        assert dataset.texts[-1] == "A dog stands on his hind legs amid a shower of tennis balls ."
     assert dataset.regions.width == 1280  # type: ignore[attr-defined]
     regions = dataset.regions[dataset.image_ids[-1]]
     assert regions.features.shape == (len(regions.boxes), 1280)

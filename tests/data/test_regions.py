@@ -140,14 +140,12 @@ def test_damage_is_refused_by_name(store: Path, kind: str) -> None:
     assert "prepare the region store again" in str(error.value)
 
 
-@pytest.mark.xfail(reason="BUGS m6: a zip under the name of an npy file", raises=AttributeError)
 def test_zip_is_refused_by_name(store: Path) -> None:
     zipped(store / "features.npy")
     with pytest.raises(InputError, match="features.npy"):
         RegionStore(store)
 
 
-@pytest.mark.xfail(reason="BUGS m6: only uint8 has a scale, uint16 is read as raw numbers")
 def test_whole_numbers_other_than_uint8_are_refused(store: Path) -> None:
     np.save(store / "features.npy", np.ones((6, 5), np.uint16))
     with pytest.raises(InputError, match="features.npy"):
@@ -176,7 +174,6 @@ def test_nan_is_refused_when_its_image_is_read(store: Path, name: str, value: fl
     assert str(store) in str(pytest.raises(InputError, opened.__getitem__, "image-1").value)
 
 
-@pytest.mark.xfail(reason="BUGS m6: boxes in pixels are taken for shares of the image")
 def test_boxes_in_pixels_are_refused(store: Path) -> None:
     np.save(store / "boxes.npy", np.load(store / "boxes.npy") * 640)
     with pytest.raises(InputError, match="boxes"):
