@@ -22,8 +22,10 @@ ENTRY = "entry.json"
 
 
 def cache_dir() -> Path:
-    """Where the kit keeps generated data, trained models and scores: `$MMR_CACHE_DIR`, else `.mmr_cache` in the working folder."""
-    return Path(os.environ.get("MMR_CACHE_DIR") or ".mmr_cache").resolve()
+    """Where the kit keeps generated data, trained models and scores: `$MMR_CACHE_DIR`, else `.mmr_cache` in the checkout, else `~/.cache/mmr_kit`."""
+    checkout = Path(__file__).parents[1]
+    usual = checkout / ".mmr_cache" if (checkout / "pyproject.toml").is_file() else Path.home() / ".cache" / "mmr_kit"
+    return Path(os.environ.get("MMR_CACHE_DIR") or usual).resolve()
 
 
 def identity_hash(identity: Any) -> str:

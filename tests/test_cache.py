@@ -227,7 +227,7 @@ def test_cache_dir_is_absolute_and_has_a_default(tmp_path: Path, monkeypatch: py
             monkeypatch.delenv("MMR_CACHE_DIR")
         else:
             monkeypatch.setenv("MMR_CACHE_DIR", value)
-        assert cache.cache_dir() == tmp_path / ".mmr_cache"
+        assert cache.cache_dir() == Path(cache.__file__).parents[1] / ".mmr_cache"
     monkeypatch.setenv("MMR_CACHE_DIR", "here")
     assert cache.cache_dir() == tmp_path / "here"
 

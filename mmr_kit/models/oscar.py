@@ -1,8 +1,8 @@
 """The OSCAR architecture (Li et al., 2020): one BERT-like Transformer over [CLS] text [SEP] regions.
 
 Inputs, as the published models build them:
-- text alone: `[CLS] t [SEP]`, at most `max_tokens` tokens (over-long text is cut, `[SEP]` kept); image alone: one `[CLS]`, then the regions;
-  pair: the text, then the regions.
+- text alone: `[CLS] t [SEP]`, at most 70 word pieces between the two, so `max_tokens` 72 (over-long text is cut, `[SEP]` kept); image alone: one `[CLS]`,
+  then the regions; pair: the text, then the regions.
 - a region: its features, then x1, y1, x2, y2, width, height as shares of the image; one linear layer, and a LayerNorm where the checkpoint has one.
   Regions have neither position nor type embedding, and do not pass the embedding LayerNorm.
 """
@@ -36,7 +36,7 @@ class Oscar(nn.Module):
     kind = "oscar"
 
     def __init__(self, config: PretrainedConfig, tokenizer: PreTrainedTokenizerBase, region_width: int, region_layer_norm: bool = False,
-                 max_tokens: int = 70, max_regions: int = 50) -> None:
+                 max_tokens: int = 72, max_regions: int = 50) -> None:
         super().__init__()
         self.tokenizer, self.region_width = tokenizer, region_width
         self.max_tokens, self.max_regions = min(max_tokens, config.max_position_embeddings), max_regions
@@ -136,7 +136,7 @@ class Oscar(nn.Module):
         return cls(config, tokenizer, **{name: value for name, value in description.items() if name != "kind"})
 
     @classmethod
-    def from_language_model(cls, name_or_folder: str, region_width: int, max_tokens: int = 70, max_regions: int = 50) -> Oscar:
+    def from_language_model(cls, name_or_folder: str, region_width: int, max_tokens: int = 72, max_regions: int = 50) -> Oscar:
         """Start from a BERT-like checkpoint (a folder, or a hub id where the user is online) with a fresh region projection."""
         folder = Path(name_or_folder)
         if folder.exists() and not (folder / "config.json").is_file():

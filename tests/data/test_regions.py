@@ -126,6 +126,7 @@ DAMAGES: dict[str, tuple[str, Callable[[Path], object]]] = {  # kind: (the file 
     "half a json": ("images.json", lambda path: path.write_text(path.read_text()[:20])),
     "json without ids": ("images.json", lambda path: path.write_text("{}")),
     "json of a list": ("images.json", lambda path: path.write_text("[]")),
+    "json a folder": ("images.json", lambda path: (path.unlink(), path.mkdir())),
     "bytes no UTF-8": ("images.json", lambda path: path.write_bytes(b'{"image_ids": ["\xff"]}')),
 }
 
@@ -185,3 +186,8 @@ def test_a_file_is_no_store(tmp_path: Path) -> None:
     for folder in ("file", "nothing"):
         with pytest.raises(InputError, match=folder):
             RegionStore(tmp_path / folder)
+
+
+def test_a_store_without_images_is_not_written(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no images to write"):
+        write_region_store(tmp_path, [])
