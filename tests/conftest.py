@@ -44,7 +44,7 @@ WORDS = ("apple", "boat", "cat", "dog", "egg", "fish", "goat", "hat")
 
 
 class SmallData:
-    """A data set of 28 training, 8 dev and 8 test images on disk: each shows two of eight things, one a region, and has two English captions and a German one."""
+    """28 training, 8 dev and 8 test images on disk: each shows two of eight things, one a region, and has two English captions and a German one."""
 
     def __init__(self, folder: Path) -> None:
         import numpy as np

@@ -232,8 +232,8 @@ def test_cache_dir_is_absolute_and_has_a_default(tmp_path: Path, monkeypatch: py
     assert cache.cache_dir() == tmp_path / "here"
 
 
-VALUES = st.recursive(st.none() | st.booleans() | st.integers() | st.text(), lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
-                      max_leaves=8)  # fmt: skip
+VALUES = st.recursive(st.none() | st.booleans() | st.integers() | st.text(),
+                      lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3), max_leaves=8)  # fmt: skip
 
 
 @given(VALUES, VALUES)

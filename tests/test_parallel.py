@@ -96,15 +96,17 @@ def test_bad_input_in_a_child_is_bad_input_here_and_stops_the_others(log: Path) 
     assert not any(is_alive(int(process)) for _, process, _ in lines(log))
 
 
-@pytest.mark.parametrize(("fault", "message"), [("bug", r"(?s)^t: its process ended with status 1; last words: .*words of a library.*ZeroDivisionError: a bug$"),
-                                                ("killed", r"(?s)^t: its process ended with status -9")])
+@pytest.mark.parametrize(("fault", "message"), [
+    ("bug", r"(?s)^t: its process ended with status 1; last words: .*words of a library.*ZeroDivisionError: a bug$"),
+    ("killed", r"(?s)^t: its process ended with status -9"),
+])  # fmt: skip
 def test_a_child_that_dies_is_reported_with_its_last_words(log: Path, fault: str, message: str) -> None:
     with pytest.raises(RuntimeError, match=message):
         parallel.run_children("child", [("t", {"log": str(log), "name": "t", "fault": fault})], workers=1)
 
 
 def test_a_module_that_cannot_start_is_reported(log: Path) -> None:
-    with pytest.raises(RuntimeError, match="(?s)t: its process ended with status 1; last words: .*No module named no_such_child"):
+    with pytest.raises(RuntimeError, match=r"(?s)t: its process ended with status 1; last words: .*No module named no_such_child"):
         parallel.run_children("no_such_child", [("t", {"text": "x" * 200_000})], workers=1)
 
 

@@ -128,10 +128,14 @@ def load_dataset(name_or_path: str | Path, split: str = "test", languages: Seque
     absent = [language for language in languages if language not in present]
     if absent:
         raise InputError(f"{manifest.name}: no captions in {', '.join(absent)} in its {split} split; there are {', '.join(present) or 'none at all'}")
-    for what, count in (("caption id", len({c.caption_id for c in source.captions}) - len(source.captions)),
-                        ("image", len({c.image_id for c in source.captions}) - len({(c.image_id, c.split) for c in source.captions}))):
-        if count:
-            raise InputError(f"{manifest.name}: {-count} {what}(s) occur twice, or in two splits; name each once")
+    split_of: dict[str, str] = {}
+    seen: set[str] = set()
+    for caption in source.captions:
+        if caption.caption_id in seen:
+            raise InputError(f"{manifest.name}: caption id {caption.caption_id!r} occurs twice; name each caption once")
+        if split_of.setdefault(caption.image_id, caption.split) != caption.split:
+            raise InputError(f"{manifest.name}: image {caption.image_id!r} is in the splits {split_of[caption.image_id]} and {caption.split}; keep it in one")
+        seen.add(caption.caption_id)
     by_image: dict[str, list[Caption]] = {caption.image_id: [] for caption in wanted}
     for caption in wanted:
         if caption.image_id not in source.regions:
@@ -179,13 +183,13 @@ def _parts(manifest: Manifest) -> list[Path]:
     return [folder / file.path for file in manifest.files.captions] + sorted(regions.glob("*.npy")) + [regions / "images.json"]
 
 
-def _changes(manifest: Manifest) -> tuple[int, ...]:
-    """When each file was last changed: as long as that stays, it need not be read again."""
-    return tuple(path.stat().st_mtime_ns if path.exists() else 0 for path in _parts(manifest))
+def _changes(manifest: Manifest) -> tuple[tuple[str, int], ...]:
+    """Each file, and when it was last changed: as long as that stays, it need not be read again."""
+    return tuple((str(path), path.stat().st_mtime_ns if path.exists() else 0) for path in _parts(manifest))
 
 
 @lru_cache(maxsize=8)
-def _stored(manifest: Manifest, *changes: int) -> _Source:
+def _stored(manifest: Manifest, *changes: tuple[str, int]) -> _Source:
     assert manifest.files is not None
     files, folder = manifest.files, manifest.data_dir()
     captions = [caption for file in files.captions for caption in read_captions(folder / file.path, file.format, file.language)]

@@ -60,6 +60,9 @@ class RegionStore(Mapping[str, Regions]):
     def __len__(self) -> int:
         return len(self.image_ids)
 
+    def __contains__(self, image_id: object) -> bool:
+        return image_id in self._row  # the Mapping's own would read the image
+
     def __iter__(self) -> Iterator[str]:
         return iter(self.image_ids)
 

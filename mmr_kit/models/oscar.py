@@ -145,8 +145,8 @@ class Oscar(nn.Module):
             config = AutoConfig.from_pretrained(name_or_folder)
             tokenizer = AutoTokenizer.from_pretrained(name_or_folder)
             weights = AutoModel.from_pretrained(name_or_folder, use_safetensors=True, dtype=torch.float32)
-        except (OSError, ValueError) as error:
-            raise InputError(f"{name_or_folder}: not a language model that can be loaded ({str(error).splitlines()[0]}); name the folder of a "
+        except Exception as error:  # tokenizers and safetensors raise bare Exceptions
+            raise InputError(f"{name_or_folder}: not a language model that can be loaded ({first_line(error)}); name the folder of a "
                              "transformers checkpoint (config.json, tokenizer, model.safetensors) or, online, a hub id") from None
         parts = [hasattr(weights, "embeddings"), hasattr(weights, "pooler"), hasattr(getattr(weights, "encoder", None), "layer")]
         if not all(parts) or weights.get_input_embeddings().embedding_dim != config.hidden_size:
@@ -155,6 +155,11 @@ class Oscar(nn.Module):
         backbone = cls(config, tokenizer, region_width, max_tokens=max_tokens, max_regions=max_regions)
         backbone.transformer.load_state_dict(weights.state_dict())
         return backbone
+
+
+def first_line(error: Exception) -> str:
+    """The first line of what a library says; its type where it says nothing."""
+    return (str(error).strip() or repr(error)).splitlines()[0]
 
 
 def describe(folder: Path) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from mmr_kit.cache import atomic_write
 from mmr_kit.data.regions import Regions
 from mmr_kit.errors import InputError
-from mmr_kit.models.oscar import Oscar, describe
+from mmr_kit.models.oscar import Oscar, describe, first_line
 
 
 class RetrievalModel(nn.Module):
@@ -98,8 +98,8 @@ class RetrievalModel(nn.Module):
         description = describe(folder)["backbone"]
         try:
             model = cls(Oscar.load(folder, description))
-        except (OSError, ValueError, KeyError, TypeError) as error:  # whatever transformers raises on a missing or damaged config or tokenizer
-            raise InputError(f"{folder}: config or tokenizer missing or damaged ({str(error).splitlines()[0]}); train or copy the model again") from None
+        except Exception as error:  # whatever transformers and tokenizers raise on a missing or damaged config or tokenizer
+            raise InputError(f"{folder}: config or tokenizer missing or damaged ({first_line(error)}); train or copy the model again") from None
         model.load_weights(folder)
         return model.eval()
 
@@ -114,8 +114,7 @@ class RetrievalModel(nn.Module):
         except (SafetensorError, OSError) as error:
             raise InputError(f"{path}: damaged ({error}); train or copy the model again") from None
         except RuntimeError as error:
-            fault = str(error).splitlines()[0]
-            raise InputError(f"{path}: does not fit the model that mmr_kit.json describes ({fault}); copy the whole folder again") from None
+            raise InputError(f"{path}: does not fit the model that mmr_kit.json describes ({first_line(error)}); copy the whole folder again") from None
 
 
 def load_model(folder: str | Path) -> RetrievalModel:

@@ -29,6 +29,8 @@ def check_runs(rows: pd.DataFrame, folder: Path) -> None:
         ranking = read_run(path, str(direction))
         relevance = read_qrels(path.parent / f"{path.name.split('.')[0]}.{direction}.qrels.gz")
         for row in group.to_dict("records"):
+            if len(ranking.query_ids) != row["n_queries"]:
+                raise CheckFailed(f"{run}: answers {len(ranking.query_ids)} queries, the table says {row['n_queries']}")
             recomputed = 100 * success(ranking, relevance, [int(row["metric"].removeprefix("R@"))]).mean()
             if abs(recomputed - row["value"]) > 1e-9:
                 raise CheckFailed(f"{run}: {row['metric']} recomputed from the run is {recomputed}, the table says {row['value']}")

@@ -9,7 +9,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
-from mmr_kit.data import manifests
 from mmr_kit.data.manifests import MANIFESTS, Relative, list_manifests, load_manifest
 from mmr_kit.errors import InputError
 
@@ -40,9 +39,13 @@ def test_own_manifest_by_path(tmp_path: Path) -> None:
     assert load_manifest(str(write(tmp_path, files=None, generator=GENERATOR))).generator is not None
 
 
-@pytest.mark.parametrize("path", ["../secret", "x/../../secret", "/etc/passwd", "~/secret", "~root/secret", "C:\\secret", "C:/secret", "..\\secret", "x\\..", ""])
+OUTSIDE = ["../secret", "x/../../secret", "/etc/passwd", "~/secret", "~root/secret", "C:\\secret", "C:/secret", "..\\secret", "x\\..", ""]
+
+
+@pytest.mark.parametrize("path", OUTSIDE)
 def test_paths_stay_below_the_data_folder(tmp_path: Path, path: str) -> None:
-    for files in ({**FILES, "regions": path}, {**FILES, "pictures": path}, {**FILES, "captions": [{**FILES["captions"][0], "path": path}]}):  # type: ignore[dict-item]
+    captions = [{"path": path, "format": "jsonl", "language": "en"}]
+    for files in ({**FILES, "regions": path}, {**FILES, "pictures": path}, {**FILES, "captions": captions}):
         with pytest.raises(InputError, match="leaves the data folder") as error:
             load_manifest(write(tmp_path, files=files))
         assert str(tmp_path / "x.yaml") in str(error.value)
@@ -90,8 +93,8 @@ def test_names_that_are_not_there(tmp_path: Path) -> None:
             load_manifest(name)
     with pytest.raises(InputError, match="no such manifest"):
         load_manifest(tmp_path / "x.yaml")
-    with pytest.raises(InputError, match=r"x\.yaml"):
-        (tmp_path / "x.yaml").mkdir()
+    (tmp_path / "x.yaml").mkdir()
+    with pytest.raises(InputError, match=r"x\.yaml: "):
         load_manifest(tmp_path / "x.yaml")
 
 
@@ -110,7 +113,3 @@ def test_status_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert (manifest.missing(), manifest.status()) == ([], f"ready in {tmp_path}")
     generated = load_manifest("smoke_a")
     assert (generated.missing(), generated.status()) == ([], "ready (generated when first used)")
-
-
-def test_manifests_lie_in_the_checkout() -> None:
-    assert manifests.MANIFESTS.is_dir()

@@ -8,7 +8,7 @@ import pytest
 
 from mmr_kit.data.regions import Regions
 
-WORDS = "apple boat cat dog egg fish goat hat a beside one and neben unknown".split()
+WORDS = ["apple", "boat", "cat", "dog", "egg", "fish", "goat", "hat", "a", "beside", "one", "and", "neben", "unknown"]
 
 
 @pytest.fixture(scope="session")

@@ -1,5 +1,6 @@
 """The losses against naive loops, and the schedule of N."""
 
+from itertools import pairwise
 from math import comb
 
 import numpy as np
@@ -138,7 +139,7 @@ def test_n_grows_when_the_positives_win_and_falls_when_they_lose() -> None:
     assert schedule.count(33) < 32 == max(round(size) for size in sizes)
     assert sizes[50] / sizes[49] == pytest.approx(1.03)
     assert sizes[-1] / sizes[-2] == pytest.approx(0.99)
-    assert all(a >= b for a, b in zip(sizes[170:], sizes[171:], strict=False))
+    assert all(a >= b for a, b in pairwise(sizes[170:]))
 
 
 def test_fixed_n_does_not_move() -> None:

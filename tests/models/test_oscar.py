@@ -81,7 +81,9 @@ class Reference:
 
 
 @pytest.mark.parametrize(("shape", "options"), [("post", {}), ("pre", {}), ("post", {"region_layer_norm": True})])
-def test_equals_the_reference_at_any_batch_size(make_model: MakeModel, captions: list[str], images: list[Regions], shape: str, options: dict[str, bool]) -> None:
+def test_equals_the_reference_at_any_batch_size(
+    make_model: MakeModel, captions: list[str], images: list[Regions], shape: str, options: dict[str, bool]
+) -> None:
     model = make_model(shape, dropout=0.5, **options).train()  # dropout must not matter
     reference = Reference(model)
     texts = np.stack([reference.embedding(caption, None) for caption in captions])
@@ -209,8 +211,10 @@ def test_unknown_starts_are_refused_in_one_line(start: str, tmp_path: Path, monk
     assert not caplog.records
 
 
-@pytest.mark.parametrize(("name", "content"), [pytest.param("model.safetensors", b"", marks=LIBRARY_ERRORS), ("model.safetensors", None), ("config.json", None), ("config.json", b"{"),
-                                               pytest.param("tokenizer.json", b"{}", marks=LIBRARY_ERRORS), ("tokenizer.json", None)])  # fmt: skip
+@pytest.mark.parametrize(("name", "content"), [
+    pytest.param("model.safetensors", b"", marks=LIBRARY_ERRORS), ("model.safetensors", None), ("config.json", None), ("config.json", b"{"),
+    pytest.param("tokenizer.json", b"{}", marks=LIBRARY_ERRORS), ("tokenizer.json", None),
+])  # fmt: skip
 def test_damaged_starts_are_refused(tmp_path: Path, name: str, content: bytes | None) -> None:
     folder = language_model(tmp_path / "start", bert())
     (folder / name).unlink()

@@ -148,7 +148,7 @@ def test_results_are_float32_in_the_order_of_the_inputs(make_model: MakeModel, c
         assert np.abs(embed([inputs[row] for row in order], batch_size=4) - vectors[order]).max() < 1e-6
     scores = model.score_pairs(captions, images)
     assert scores.dtype == np.float32
-    assert (0 <= scores).all()
+    assert (scores >= 0).all()
     assert (scores <= 1).all()
 
 

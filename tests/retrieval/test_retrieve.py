@@ -1,0 +1,175 @@
+"""Retrieval and reranking with a model that is a table of scores: who is asked what, and in which order the answers stand."""
+
+from collections import Counter
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mmr_kit.errors import InputError
+from mmr_kit.retrieval import retrieve as module
+from mmr_kit.retrieval.ranking import DIRECTIONS, Ranking
+from mmr_kit.retrieval.retrieve import bi_encode, cooperate, cross_encode, rerank_all, retrieve, search_images
+
+
+class Gallery:
+    """Images and captions whose "text" and "regions" are their numbers; ids rise as the numbers fall, so that order by id is not order by row.
+
+    The last `distractors` images and captions are in the collections only.
+    """
+
+    def __init__(self, images: int, captions: int, distractors: int = 0) -> None:
+        self.image_ids = [f"image-{99 - number}" for number in range(images)]
+        self.caption_ids = [f"caption-{99 - number}" for number in range(captions)]
+        self.texts = [str(number) for number in range(captions)]
+        self.regions = {image_id: number for number, image_id in enumerate(self.image_ids)}
+        self.distractors = distractors
+
+    def query_ids(self, direction: str) -> list[str]:
+        ids = self.caption_ids if direction == "image_retrieval" else self.image_ids
+        return ids[: len(ids) - self.distractors]
+
+    def item_ids(self, direction: str) -> list[str]:
+        return self.image_ids if direction == "image_retrieval" else self.caption_ids
+
+
+class Table:
+    """A model that knows a similarity and a match score of each caption with each image, both small whole numbers; it counts what it is asked."""
+
+    def __init__(self, captions: int, images: int, seed: int = 0) -> None:
+        rng = np.random.default_rng(seed)
+        self.vectors = rng.integers(-1, 2, (images, 3)).astype(np.float32), rng.integers(-1, 2, (captions, 3)).astype(np.float32)
+        self.scores = rng.integers(0, 3, (captions, images)).astype(np.float32)
+        self.embedded, self.scored = Counter[str](), Counter[tuple[int, int]]()
+
+    def embed_texts(self, captions: Sequence[str]) -> np.ndarray:
+        self.embedded.update(f"caption {caption}" for caption in captions)
+        return self.vectors[1][[int(caption) for caption in captions]]
+
+    def embed_images(self, images: Sequence[int]) -> np.ndarray:
+        self.embedded.update(f"image {image}" for image in images)
+        return self.vectors[0][list(images)]
+
+    def score_pairs(self, captions: Sequence[str], images: Sequence[int]) -> np.ndarray:
+        pairs = [(int(caption), image) for caption, image in zip(captions, images, strict=True)]
+        self.scored.update(pairs)
+        return np.array([self.scores[pair] for pair in pairs], dtype=np.float32)
+
+
+def best(gallery: Gallery, direction: str, table: np.ndarray, k: int) -> dict[str, list[tuple[str, float]]]:
+    """Brute force: for each query the k items of the largest values of table (captions, images), ties by id."""
+    table = table if direction == "image_retrieval" else table.T
+    items = gallery.item_ids(direction)
+    return {query: sorted(zip(items, row.tolist(), strict=True), key=lambda pair: (-pair[1], pair[0]))[:k]
+            for query, row in zip(gallery.query_ids(direction), table, strict=False)}
+
+
+def as_dict(ranking: Ranking) -> dict[str, list[tuple[str, float]]]:
+    return {query: list(zip(items, scores.tolist(), strict=True))
+            for query, items, scores in zip(ranking.query_ids, ranking.candidate_ids, ranking.scores, strict=True)}
+
+
+SIZES = st.tuples(st.integers(2, 7), st.integers(2, 9), st.integers(0, 1), st.integers(0, 99))
+
+
+@given(SIZES, st.integers(1, 12))
+def test_bi_encoding_and_cross_encoding_equal_brute_force(sizes: tuple[int, int, int, int], k: int) -> None:
+    images, captions, distractors, seed = sizes
+    gallery, model = Gallery(images, captions, distractors), Table(captions, images, seed)
+    rankings = bi_encode(model, gallery, k)
+    assert model.embedded == Counter(model.embedded.keys()), "each caption and image is embedded once for both directions"
+    assert len(model.embedded) == images + captions
+    grids = cross_encode(model, gallery)
+    assert model.scored == Counter({(caption, image): 1 for caption in range(captions) for image in range(images)})
+    for direction in DIRECTIONS:
+        assert as_dict(rankings[direction]) == best(gallery, direction, model.vectors[1] @ model.vectors[0].T, k)
+        assert as_dict(grids[direction]) == best(gallery, direction, model.scores, 100)
+
+
+@given(SIZES, st.integers(1, 12))
+def test_cooperation_reorders_the_candidates_and_scores_each_pair_once(sizes: tuple[int, int, int, int], k: int) -> None:
+    images, captions, distractors, seed = sizes
+    gallery, retriever, reranker = Gallery(images, captions, distractors), Table(captions, images, seed), Table(captions, images, seed + 1)
+    candidates, rankings = bi_encode(retriever, gallery, k), cooperate(retriever, reranker, gallery, k)
+    row = {name: number for ids in (gallery.image_ids, gallery.caption_ids) for number, name in enumerate(ids)}
+    asked = set()
+    for direction in DIRECTIONS:
+        for query, found, kept in zip(candidates[direction].query_ids, candidates[direction].candidate_ids, rankings[direction].candidate_ids, strict=True):
+            assert sorted(kept) == sorted(found)
+            pairs = [(row[query], row[item]) if direction == "image_retrieval" else (row[item], row[query]) for item in found]
+            asked |= set(pairs)
+            scores = dict(zip(found, (float(reranker.scores[pair]) for pair in pairs), strict=True))
+            assert as_dict(rankings[direction])[query] == sorted(scores.items(), key=lambda pair: (-pair[1], pair[0]))
+    assert reranker.scored == Counter(dict.fromkeys(asked, 1)), "pairs that both directions want are scored once"
+    assert not retriever.scored
+
+
+@given(SIZES)
+def test_cooperation_over_the_whole_collection_is_the_cross_encoder(sizes: tuple[int, int, int, int]) -> None:
+    images, captions, distractors, seed = sizes
+    gallery, model = Gallery(images, captions, distractors), Table(captions, images, seed)
+    alone, together = cross_encode(model, gallery), cooperate(model, model, gallery, k=max(images, captions))
+    for direction in DIRECTIONS:
+        assert as_dict(alone[direction]) == as_dict(together[direction])
+
+
+@pytest.mark.parametrize("direction", DIRECTIONS)
+def test_retrieve_is_one_direction_of_either(direction: str) -> None:
+    gallery, retriever, reranker = Gallery(6, 8, 2), Table(8, 6), Table(8, 6, seed=1)
+    assert as_dict(retrieve(retriever, gallery, direction, 3)) == as_dict(bi_encode(retriever, gallery, 3)[direction])
+    reranked = retrieve(retriever, gallery, direction, 3, rerank=reranker)
+    assert as_dict(reranked) == as_dict(cooperate(retriever, reranker, gallery, 3)[direction])
+    assert reranked.direction == direction
+
+
+def test_more_pairs_than_are_scored_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    gallery, model = Gallery(6, 8), Table(8, 6)
+    expected, told = cross_encode(model, gallery), []
+    monkeypatch.setattr(module, "PAIRS_AT_ONCE", 7)
+    found = cross_encode(model, gallery, lambda done, total: told.append((done, total)))
+    assert told == [(min(start + 7, 48), 48) for start in range(0, 48, 7)]
+    for direction in DIRECTIONS:
+        assert as_dict(found[direction]) == as_dict(expected[direction])
+
+
+def test_grids_keep_their_best_only() -> None:
+    gallery, model = Gallery(3, 150), Table(150, 3)
+    assert {len(items) for items in cross_encode(model, gallery)["text_retrieval"].candidate_ids} == {module.DEPTH}
+
+
+def test_search_with_a_caption_of_ones_own() -> None:
+    gallery, retriever, reranker = Gallery(6, 8), Table(8, 6), Table(8, 6, seed=1)
+    retrieved, reranked = search_images("3", retriever, gallery, 4, reranker)
+    own = gallery.caption_ids[3]
+    assert as_dict(retrieved)["query"] == as_dict(bi_encode(retriever, gallery, 4)["image_retrieval"])[own]
+    assert as_dict(reranked)["query"] == as_dict(cooperate(retriever, reranker, gallery, 4)["image_retrieval"])[own]
+    assert as_dict(search_images("3", retriever, gallery, 4)[1]) == as_dict(search_images("3", retriever, gallery, 4, retriever)[1])
+    assert len(search_images("3", retriever, gallery, 99)[0].candidate_ids[0]) == 6
+    for caption, k, fault in (("  ", 4, "caption is empty"), ("3", 0, "k is 0")):
+        with pytest.raises(InputError, match=fault):
+            search_images(caption, retriever, gallery, k)
+
+
+def test_reranking_nothing_new_asks_nothing_new() -> None:
+    gallery, model = Gallery(6, 8), Table(8, 6)
+    ranking = retrieve(model, gallery, "image_retrieval", 3)
+    first, second = rerank_all(model, gallery, [ranking, ranking])
+    assert as_dict(first) == as_dict(second)
+    assert set(model.scored.values()) == {1}
+
+
+def test_refuses() -> None:
+    gallery, model = Gallery(6, 8), Table(8, 6)
+    for direction in ("images", "", "IMAGE_RETRIEVAL"):
+        with pytest.raises(InputError, match="there are image_retrieval and text_retrieval"):
+            retrieve(model, gallery, direction)
+    with pytest.raises(InputError, match="k is 0"):
+        retrieve(model, gallery, "image_retrieval", 0)
+    model.scores[2, 3] = np.nan
+    with pytest.raises(InputError, match="match probabilities hold NaN"):
+        cross_encode(model, gallery)
+    model.vectors[0][1] = np.inf
+    with pytest.raises(InputError, match="embeddings hold NaN"):
+        bi_encode(model, gallery)
