@@ -154,7 +154,7 @@ def train(recipes: Iterable[Recipe], workers: int = 0) -> list[Path]:
     missing = [recipe for recipe in recipes if not cache.is_complete(recipe.folder())]
     if missing:
         print(f"training {len(missing)} of {len(recipes)} models, the others are there already", flush=True)
-        run_children(__name__, [(recipe.label, {"train": asdict(recipe)}) for recipe in _slowest_first(missing)], workers or worker_count())
+        run_children(__name__, [(recipe.label, {"train": asdict(recipe), "source": SOURCE}) for recipe in _slowest_first(missing)], workers or worker_count())
     return [recipe.folder() for recipe in recipes]
 
 
@@ -166,7 +166,7 @@ def evaluate(evaluations: Iterable[Evaluation], workers: int = 0) -> list[dict[s
     if missing:
         print(f"ranking {len(missing)} of {len(evaluations)} evaluations, the others are there already", flush=True)
         missing.sort(key=lambda evaluation: evaluation.retriever is not None)  # CE alone takes longest
-        tasks = [(evaluation.label, {"evaluate": asdict(evaluation)}) for evaluation in missing]
+        tasks = [(evaluation.label, {"evaluate": asdict(evaluation), "source": SOURCE}) for evaluation in missing]
         run_children(__name__, tasks, workers or worker_count())
     return [_read_rankings(_evaluate(evaluation, lambda point: None), evaluation) for evaluation in evaluations]
 
@@ -293,6 +293,8 @@ def _recipe(values: dict[str, Any] | None) -> Recipe | None:
 
 
 def _work(task: dict[str, Any], progress: Progress) -> None:
+    if task["source"] != SOURCE:
+        raise InputError("mmr_kit was changed since this program started: start it again (in a notebook: restart the kernel)")
     if "train" in task:
         _train(Recipe(**task["train"]), progress)
     else:

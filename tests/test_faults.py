@@ -86,7 +86,7 @@ def test_damaged_captions(refused: Refused, small_data: Any, model: Path) -> Non
     for captions, message in ((without, "image 'test-03' of its test split has no caption in en; add captions or take the image out"),
                               (stranger, "is of image 'test-99', which has no regions in"),
                               ([*whole, {**whole[-1], "caption_id": "new", "text": ""}], "captions.jsonl, line 133: not a caption"),
-                              ([*whole, whole[0]], "caption 'train-00-en-0' stands there 2 times")):  # fmt: skip
+                              ([*whole, whole[0]], "caption id 'train-00-en-0' occurs twice; name each caption once")):  # fmt: skip
         small_data.captions = captions
         small_data.write_captions()
         assert message in refused(*search)

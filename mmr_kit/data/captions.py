@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,7 +28,7 @@ class Caption:
 def read_captions(path: Path, format: str, language: str) -> list[Caption]:
     """Captions of a file in its order. format: 'jsonl' (the kit's own, which names the languages itself) or 'karpathy' (all in `language`).
 
-    Raises InputError that names the file, and the line or image, where something is missing, empty, of the wrong type or there twice.
+    Raises InputError that names the file, and the line or image, where something is missing, empty or of the wrong type.
     """
     try:
         text = Path(path).read_text(encoding="utf-8")
@@ -42,9 +41,6 @@ def read_captions(path: Path, format: str, language: str) -> list[Caption]:
     captions = _jsonl(path, text) if format == "jsonl" else _karpathy(path, text, language)
     if not captions:
         raise InputError(f"{path}: holds no captions; prepare or download it again")
-    caption_id, count = Counter(caption.caption_id for caption in captions).most_common(1)[0]
-    if count > 1:
-        raise InputError(f"{path}: caption {caption_id!r} stands there {count} times; take the others out")
     return captions
 
 

@@ -104,13 +104,6 @@ def test_no_captions(path: Path, format: str, content: str) -> None:
         read_captions(path, format, "en")
 
 
-@pytest.mark.parametrize(("format", "content"), [("jsonl", f"{line()}\n{line(image_id='i-1')}\n"), ("karpathy", karpathy(image(), image(split="test")))])
-def test_a_caption_twice(path: Path, format: str, content: str) -> None:
-    path.write_text(content)
-    with pytest.raises(InputError, match="stands there 2 times"):
-        read_captions(path, format, "en")
-
-
 def test_files_that_cannot_be_read(path: Path) -> None:
     with pytest.raises(InputError, match=r"captions\.json: missing"):
         read_captions(path, "jsonl", "en")
