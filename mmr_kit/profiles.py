@@ -124,5 +124,6 @@ def _typed(text: str, default: Scalar, place: str) -> Scalar:
 
 def near(name: str, known: Iterable[str]) -> str:
     """' (did you mean ...?)' where something similar is known."""
-    near = difflib.get_close_matches(name, list(known), n=3, cutoff=0.5)
+    known = list(known)
+    near = [other for other in known if name and other.startswith(name)] or difflib.get_close_matches(name, known, n=3, cutoff=0.5)
     return f" (did you mean {' or '.join(near)}?)" if near else ""

@@ -18,7 +18,7 @@ import torch
 from mmr_kit import cache, experiments
 from mmr_kit.data.datasets import load_dataset
 from mmr_kit.errors import InputError
-from mmr_kit.experiments import METHODS, Evaluation, Recipe, evaluate, learning_curves, train, training_record
+from mmr_kit.experiments import METHODS, SOURCE, Evaluation, Recipe, evaluate, learning_curves, train, training_record
 from mmr_kit.models.retrieval_model import RetrievalModel
 from mmr_kit.retrieval.metrics import recall
 from mmr_kit.retrieval.ranking import DIRECTIONS, Ranking
@@ -179,7 +179,7 @@ def test_killed_while_training_the_next_call_goes_on_to_the_same_weights(recipe:
     child = subprocess.Popen([sys.executable, "-m", "mmr_kit.experiments"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert child.stdin is not None
     assert child.stdout is not None
-    child.stdin.write(json.dumps({"train": asdict(recipe)}) + "\n")
+    child.stdin.write(json.dumps({"train": asdict(recipe), "source": SOURCE}) + "\n")
     child.stdin.flush()
     for line in child.stdout:
         if line.startswith('{"progress"') and json.loads(line)["progress"]["step"] >= 20:
