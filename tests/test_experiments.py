@@ -197,6 +197,13 @@ def test_killed_while_training_the_next_call_goes_on_to_the_same_weights(recipe:
     assert [path.name for path in folder.parent.iterdir() if not path.name.endswith(".lock")] == [folder.name]
 
 
+def test_a_child_of_other_code_trains_nothing(recipe: Recipe) -> None:
+    """Whose result its parent would look for in vain: the kit was changed under a running kernel."""
+    with pytest.raises(InputError, match="mmr_kit was changed since this program started"):
+        experiments._work({"train": asdict(recipe), "source": "that of the parent"}, lambda point: None)
+    assert not recipe.folder().exists()
+
+
 @pytest.mark.parametrize(("change", "fault"), [
     ({"method": "be"}, "no training method 'be'; there are CE, BE, JOINT"),
     ({"negatives": "hard"}, "choose 'adaptive' or 'batch'"),
