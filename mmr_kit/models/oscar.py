@@ -29,7 +29,7 @@ BOX_VALUES = 6
 class Oscar(nn.Module):
     """Backbone: input construction and forward pass, nothing of retrieval.
 
-    transformer: any BERT-like model of the transformers library (modules `embeddings` and `encoder.layer`, optionally `pooler`; a `LayerNorm` after the
+    transformer: any BERT-like model of the transformers library (modules `embeddings`, `encoder.layer` and `pooler`; a `LayerNorm` after the
     last layer where the architecture is pre-LN). region_width: feature values a region, without the six box values.
     """
 

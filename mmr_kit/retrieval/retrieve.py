@@ -80,8 +80,7 @@ def cross_encode(model: Model, dataset: Dataset, progress: Progress | None = Non
     """CE alone (equation 1): every caption with every image, once; the grid serves both directions."""
     regions = [dataset.regions[image_id] for image_id in dataset.image_ids]
     shape = len(dataset.texts), len(regions)
-    captions, images = np.indices(shape).reshape(2, -1)
-    grid = _score(model, dataset.texts, regions, captions, images, progress).reshape(shape)
+    grid = _score(model, dataset.texts, regions, shape[0] * shape[1], lambda pairs: np.divmod(pairs, len(regions)), progress).reshape(shape)
     return {direction: _ranked(direction, dataset, grid if direction == "image_retrieval" else grid.T) for direction in DIRECTIONS}
 
 
@@ -96,7 +95,7 @@ def rerank_all(model: Model, dataset: Dataset, rankings: Sequence[Ranking], prog
         per_ranking.append(np.array([(caption_row[caption], image_row[image]) for caption, image in pairs]))
     unique, back = np.unique(np.concatenate(per_ranking), axis=0, return_inverse=True)
     regions = [dataset.regions[image_id] for image_id in dataset.image_ids]
-    scores = _score(model, dataset.texts, regions, unique[:, 0], unique[:, 1], progress)[back.ravel()]
+    scores = _score(model, dataset.texts, regions, len(unique), lambda pairs: (unique[pairs, 0], unique[pairs, 1]), progress)[back.ravel()]
     reranked, start = [], 0
     for ranking in rankings:
         counts = [len(items) for items in ranking.candidate_ids]
@@ -106,12 +105,14 @@ def rerank_all(model: Model, dataset: Dataset, rankings: Sequence[Ranking], prog
     return reranked
 
 
-def _score(model: Model, texts: Sequence[str], regions: Sequence[Any], caption_rows: np.ndarray, image_rows: np.ndarray,
+def _score(model: Model, texts: Sequence[str], regions: Sequence[Any], count: int, rows: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]],
            progress: Progress | None) -> np.ndarray:
-    scores = np.empty(len(caption_rows), dtype=np.float32)
-    for start in range(0, len(scores), PAIRS_AT_ONCE):
-        part = slice(start, start + PAIRS_AT_ONCE)
-        scores[part] = model.score_pairs([texts[row] for row in caption_rows[part]], [regions[row] for row in image_rows[part]])
+    """Match probabilities (count,), a bounded number of pairs at a time; rows(pair numbers) -> their caption rows and image rows."""
+    scores = np.empty(count, dtype=np.float32)
+    for start in range(0, count, PAIRS_AT_ONCE):
+        pairs = np.arange(start, min(start + PAIRS_AT_ONCE, count))
+        captions, images = rows(pairs)
+        scores[pairs] = model.score_pairs([texts[row] for row in captions], [regions[row] for row in images])
         if progress is not None:
             progress(min(start + PAIRS_AT_ONCE, len(scores)), len(scores))
     if not np.isfinite(scores).all():
