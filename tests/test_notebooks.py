@@ -64,7 +64,8 @@ class Kit:
 
     def start(self, *only: str, **settings: object) -> subprocess.Popen[str]:
         """Regenerate in another process."""
-        program = (f"from pathlib import Path; from mmr_kit.notebooks import regenerate; "
+        program = (f"import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "  # a background job's children ignore it
+                   f"from pathlib import Path; from mmr_kit.notebooks import regenerate; "
                    f"regenerate('demo', {only!r}, notebooks=Path({str(self.notebooks)!r}), results=Path({str(self.results)!r}), **{settings!r})")  # fmt: skip
         return subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
