@@ -19,6 +19,8 @@ from mmr_kit.cache import atomic_write
 from mmr_kit.errors import InputError
 from mmr_kit.reporting.tables import DIRECTION_NAMES
 
+LINES: tuple[Literal["-", "--", ":"], ...] = ("-", "--", ":")
+
 
 class Look(NamedTuple):
     color: str
@@ -99,18 +101,22 @@ def recall_figure(rows: pd.DataFrame) -> Figure:
 def learning_curves(histories: Mapping[str, Sequence[Mapping[str, float]]]) -> Figure:
     """The losses and the dev score over training steps, a panel each.
 
-    histories: {method, or "method, seed 1": the points of a training}, each point with `step`, any of its losses ("match loss", "triplet loss", ...) and,
+    histories: {label that begins with the method, "CE on pictograms_a, seed 0": the points of a training}; methods differ by colour and marker, further
+    labels of one method by line style. Each point has `step`, any of its losses ("match loss", "triplet loss", ...) and,
     where the dev split was scored, `dev score` (mean R@1 of both directions, percent).
     """
     losses = list(dict.fromkeys(key for points in histories.values() for point in points for key in point if key.endswith(" loss")))
     if not losses:
         raise InputError("there is no training history to draw")
     with style():
-        height = 0.8 + 1.35 * len(losses) + 2
+        height = 0.8 + 0.18 * len(histories) + 1.35 * len(losses) + 2
         fig, axes = plt.subplots(len(losses) + 1, 1, figsize=(5.4, height), sharex=True, layout="constrained", height_ratios=(*[1.0] * len(losses), 1.5))
+        methods = [name.replace(",", " ").split()[0] for name in histories]
+        looks = {name: _look(method)._replace(line=LINES[methods[:place].count(method) % len(LINES)])
+                 for place, (name, method) in enumerate(zip(histories, methods, strict=True))}  # fmt: skip
         for axis, quantity in zip(axes, (*losses, "dev score"), strict=True):
             for name, points in histories.items():
-                look, scored = _look(name.split(",")[0]), quantity == "dev score"
+                look, scored = looks[name], quantity == "dev score"
                 curve = [(point["step"], point[quantity]) for point in points if quantity in point]
                 if curve:
                     marks: dict[str, Any] = (
@@ -123,9 +129,8 @@ def learning_curves(histories: Mapping[str, Sequence[Mapping[str, float]]]) -> F
         axes[-1].set_xlim(left=0)
         axes[-1].set_xlabel("training step")
         fig.align_ylabels(axes)
-        looks = {name: _look(name.split(",")[0]) for name in histories}
         handles = [Line2D([], [], color=look.color, linestyle=look.line, marker=look.marker, label=name) for name, look in looks.items()]
-        fig.legend(handles=handles, loc="outside upper left", ncols=3)
+        fig.legend(handles=handles, loc="outside upper left", ncols=1 if len(max(histories, key=len)) > 20 else 3)
     plt.close(fig)
     return fig
 
