@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from mmr_kit.data.datasets import load_dataset
     from mmr_kit.errors import InputError
-    from mmr_kit.experiments import METHODS, Evaluation, Recipe, evaluate, learning_curves, train, training_record
+    from mmr_kit.experiments import METHODS, Evaluation, evaluate, learning_curves, train, training_record
     from mmr_kit.models.retrieval_model import load_model
+    from mmr_kit.recipes import Recipe
     from mmr_kit.reporting.checks import check
     from mmr_kit.retrieval.metrics import recall
     from mmr_kit.retrieval.retrieve import retrieve
@@ -17,8 +18,9 @@ if TYPE_CHECKING:
 _HOMES = {
     "mmr_kit.data.datasets": ["load_dataset"],
     "mmr_kit.errors": ["InputError"],
-    "mmr_kit.experiments": ["METHODS", "Evaluation", "Recipe", "evaluate", "learning_curves", "train", "training_record"],
+    "mmr_kit.experiments": ["METHODS", "Evaluation", "evaluate", "learning_curves", "train", "training_record"],
     "mmr_kit.models.retrieval_model": ["load_model"],
+    "mmr_kit.recipes": ["Recipe"],
     "mmr_kit.reporting.checks": ["check"],
     "mmr_kit.retrieval.metrics": ["recall"],
     "mmr_kit.retrieval.retrieve": ["retrieve"],

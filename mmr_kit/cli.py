@@ -5,11 +5,9 @@ Each command imports what it needs when it runs, so that `mmr --help` answers at
 
 from __future__ import annotations
 
-import csv
 import sys
-from collections import Counter
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -46,9 +44,9 @@ def regenerate(
 ) -> None:
     """Compute the tables of a profile again.
 
-    Runs the notebooks whose results are missing or out of date, and writes results/<profile>/ and its REPORT.md. Trains every model that is not in the
-    cache, printing progress. A second run finds everything up to date and does nothing. Killed or interrupted, it leaves the earlier results whole, and
-    the same command carries on.
+    Runs the notebooks whose results are missing or out of date, and writes results/<profile>/ with its index.html and REPORT.md. Trains every model that is
+    not in the cache, printing progress. A second run finds everything up to date and does nothing. Killed or interrupted, it leaves the earlier results
+    whole, and the same command carries on.
 
     Example: mmr regenerate --profile demo --only table1_main_results -p seeds=3
     """
@@ -60,24 +58,37 @@ def regenerate(
     except notebooks.NotebookError as error:
         print(f"mmr: {error}", file=sys.stderr)
         raise typer.Exit(1) from None
-    if computed and not dry_run and any((folder / profile).glob("*.md")):
-        print(f"report: {_write_report(folder / profile)}")
+    if computed and not dry_run:
+        from mmr_kit.reporting.report import write_report
+
+        print(f"report: {write_report(folder / profile)[0]}")
 
 
 @app.command()
-def report(profile: Profile = "demo", results: Results = None) -> None:
-    """Print the verdict on each claim; write REPORT.md.
+def report(
+    profile: Profile = "demo",
+    check: Annotated[bool, typer.Option("--check", help="Compare with the committed reference run instead; status 1 if a number differs.")] = False,
+    reference: Annotated[Path | None, typer.Option(metavar="FOLDER", help="Compare with the results in this folder.")] = None,
+    results: Results = None,
+) -> None:
+    """Print the verdict on each claim; write the report.
 
-    Collects the tables and claims that the notebooks of a profile wrote in results/<profile>/REPORT.md.
+    Collects what the notebooks of a profile wrote into results/<profile>/index.html (one file, pictures included) and REPORT.md.
 
-    Example: mmr report --profile demo
+    With --check: says of each table whether its numbers are those of results/<profile>/ as last committed, or no further apart than seeds are.
+
+    Example: mmr report --profile demo --check
     """
     from mmr_kit.notebooks import RESULTS
 
     folder = (results or RESULTS) / profile
-    for claim, verdict in _verdicts(folder).items():
-        print(f"{verdict:<14} {claim}")
-    print(f"report: {_write_report(folder)}")
+    if check or reference:
+        _check(folder, reference)
+        return
+    from mmr_kit.reporting.report import verdict_lines, write_report
+
+    written = write_report(folder)
+    print("\n".join([*verdict_lines(folder), *(f"report: {path}" for path in written)]))
 
 
 @app.command()
@@ -196,36 +207,19 @@ def _copy_model(folder: Path, output: Path) -> None:
         Path(copy).replace(output)
 
 
-def _verdicts(folder: Path) -> dict[str, str]:
-    """'T1-1 the claim' -> its verdict, from the claims files of a profile's results."""
-    found = {}
-    for path in sorted(folder.glob("*.claims.csv")):
-        with open(path, newline="", encoding="utf-8") as file:
-            rows: list[dict[str, Any]] = list(csv.DictReader(file))
-        found.update({f"{row['id']} {row['claim']}": row["verdict"] for row in rows})
-    return found
+def _check(folder: Path, reference: Path | None) -> None:
+    """Compare a profile's results with a reference run's, by default the committed one of the same profile; ends with status 1 if a number differs."""
+    import contextlib
 
+    from mmr_kit.reporting.reference import Outcome, committed, compare_folders, summary
 
-def _write_report(folder: Path) -> Path:
-    """Put the Markdown pages of a profile's results into one, below the count of verdicts."""
-    from mmr_kit.cache import atomic_write
-
-    path = folder / "REPORT.md"
-    pages = [page for page in sorted(folder.glob("*.md")) if page != path]
-    if not pages:
-        raise InputError(f"{folder}: no results to report; run mmr regenerate --profile {folder.name}")
-    counts = Counter(_verdicts(folder).values())
-    parts = [f"# Results of the profile {folder.name}\n"]
-    if counts:
-        parts.append(f"Claims of the paper: {', '.join(f'{count} {verdict}' for verdict, count in counts.most_common())}.\n")
-    parts += [_one_level_down(page.read_text(encoding="utf-8")) for page in pages]
-    atomic_write(path, "\n".join(parts))
-    return path
-
-
-def _one_level_down(markdown: str) -> str:
-    """A page whose headings stand one level lower, to be a part of another page."""
-    return "\n".join(f"#{line}" if line.startswith("#") else line for line in markdown.splitlines()) + "\n"
+    with contextlib.nullcontext(reference) if reference else committed(folder.name) as earlier:
+        compared = compare_folders(folder, earlier)
+    for table in compared:
+        print("\n".join(table.lines()))
+    print(summary(compared))
+    if any(table.outcome == Outcome.DIFFERS for table in compared):
+        raise typer.Exit(1)
 
 
 if __name__ == "__main__":

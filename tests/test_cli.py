@@ -1,6 +1,5 @@
 """The command `mmr`: helps, statuses, and one line for bad input."""
 
-import csv
 import inspect
 import subprocess
 import sys
@@ -10,6 +9,7 @@ import pytest
 
 from mmr_kit import cli, notebooks
 from mmr_kit.errors import InputError
+from mmr_kit.reporting import Results
 
 COMMANDS = ("regenerate", "report", "train", "search", "data list", "data status")
 
@@ -119,23 +119,59 @@ def test_data_status_finds_what_is_there(mmr: Mmr, data_dir: Path) -> None:
     assert str(data_dir) in out
 
 
-def test_report_collects_pages_and_verdicts(mmr: Mmr, tmp_path: Path) -> None:
-    folder = tmp_path / "demo"
-    folder.mkdir()
-    (folder / "a.md").write_text("# Table A\n\n![a](a.png)\n")
-    (folder / "b.md").write_text("# Table B\n")
-    with open(folder / "a.claims.csv", "w", newline="") as file:
-        writer = csv.DictWriter(file, ["id", "claim", "verdict", "part"])
-        writer.writeheader()
-        writer.writerows({"id": "T1-1", "claim": "BE is below CE", "verdict": "supported", "part": part} for part in "ab")
-        writer.writerow({"id": "T1-2", "claim": "on a par", "verdict": "inconclusive", "part": "a"})
+@pytest.fixture
+def profile_folder(tmp_path: Path) -> Path:
+    """Results of a profile: a judged table with one number, and a page without a table."""
+    folder = tmp_path / "results" / "demo"
+    folder.mkdir(parents=True)
+    results = Results("table1", "demo")
+    results.add(dataset="a", method="BE", metric="R@1", value=50.0, seed="0")
+    results.write(folder, "table1_small", {}, title="Table A")
+    (folder / "other.md").write_text("# Table B\n")
+    (folder / "table1_small.claims.csv").write_text(
+        "id,claim,basis,verdict,part,part_verdict,evidence\nT1-1,BE is below CE,measured,supported,a,supported,1 - 0\n"
+        "T1-1,BE is below CE,measured,supported,b,supported,1 - 0\nT1-2,on a par,measured,inconclusive,a,inconclusive,?\n"
+    )
+    return folder
+
+
+def test_report_collects_pages_and_verdicts(mmr: Mmr, profile_folder: Path) -> None:
     for _ in range(2):  # the second time the report itself is there
-        status, out, _ = mmr("report", "--results", tmp_path)
+        status, out, _ = mmr("report", "--results", profile_folder.parent)
         assert status == 0
-        assert "supported      T1-1 BE is below CE" in out
-        text = (folder / "REPORT.md").read_text()
-        assert "1 supported, 1 inconclusive" in text
+        assert out.splitlines()[0].startswith("supported      T1-1 BE is slightly below CE"), "in the words of claims.csv"
+        assert str(profile_folder / "index.html") in out
+        text = (profile_folder / "REPORT.md").read_text()
+        assert "1 supported, 0 not supported, 1 inconclusive" in text
         assert text.count("## Table A") == text.count("## Table B") == 1
+
+
+def test_regenerate_ends_with_the_report(mmr: Mmr, profile_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(notebooks, "regenerate", lambda *_, **__: 1)
+    status, out, _ = mmr("regenerate", "--results", profile_folder.parent)
+    assert (status, out) == (0, f"report: {profile_folder / 'index.html'}\n")
+    assert "Table A" in (profile_folder / "index.html").read_text()
+
+
+def test_check_tells_what_differs(mmr: Mmr, profile_folder: Path, tmp_path: Path) -> None:
+    reference = tmp_path / "reference"
+    reference.mkdir()
+    table = (profile_folder / "table1_small.csv").read_text()
+    check = ("report", "--results", profile_folder.parent, "--check", "--reference", reference)
+    (reference / "table1_small.csv").write_text(table)
+    status, out, _ = mmr(*check)
+    assert (status, out.splitlines()[0]) == (0, "[OK] table1_small: 1 the same, 0 within noise, 0 differ")
+    (reference / "table1_small.csv").write_text(table.replace("50.0", "52.0"))
+    status, out, _ = mmr(*check)
+    assert status == 1
+    assert out.splitlines()[:2] == [
+        "[DIFFERS] table1_small: 0 the same, 0 within noise, 1 differ",
+        "[DIFFERS] table1_small: a BE R@1: 50, reference 52 [no spread over seeds in the reference]",
+    ]
+    (reference / "table1_small.csv").write_text(table[:-20])
+    assert "table1_small.csv, line 2" in mmr.refused(*check)
+    assert "no result tables" in mmr.refused(*check[:-1], tmp_path / "none")
+    assert not (profile_folder / "index.html").exists(), "a check writes nothing"
 
 
 def test_train_then_search(mmr: Mmr, tmp_path: Path) -> None:

@@ -15,11 +15,12 @@ import numpy as np
 import pytest
 import torch
 
-from mmr_kit import cache, experiments
+from mmr_kit import cache, experiments, recipes
 from mmr_kit.data.datasets import load_dataset
 from mmr_kit.errors import InputError
-from mmr_kit.experiments import METHODS, SOURCE, Evaluation, Recipe, evaluate, learning_curves, train, training_record
+from mmr_kit.experiments import METHODS, Evaluation, evaluate, learning_curves, train, training_record
 from mmr_kit.models.retrieval_model import RetrievalModel
+from mmr_kit.recipes import SOURCE, Recipe
 from mmr_kit.retrieval.metrics import recall
 from mmr_kit.retrieval.ranking import DIRECTIONS, Ranking
 from mmr_kit.retrieval.retrieve import bi_encode, cooperate, cross_encode
@@ -60,7 +61,7 @@ def test_another_value_of_any_field_is_another_model(recipe: Recipe, small_data:
     shutil.copytree(recipe.start, tmp_path / "other_start")
     (tmp_path / "other_start" / "mmr_kit.json").write_text((tmp_path / "other_start" / "mmr_kit.json").read_text() + " ")
     others = {"method": "BE", "dataset": str(tmp_path / "other.yaml"), "start": str(tmp_path / "other_start"), "languages": ("de",), "half_size": True,
-              "negatives": "adaptive", "precision": "bf16"}  # fmt: skip
+              "negatives": "adaptive", "precision": "bf16", "mined_by": recipe.start, "pooling": "cls", "region_dropout": 0.5}  # fmt: skip
     values = {field.name: others.get(field.name) or getattr(recipe, field.name) + 1 for field in fields(recipe)}
     changed = [replace(recipe, **{name: value}) for name, value in values.items()]
     folders = [other.folder() for other in [recipe, *changed]]
@@ -77,7 +78,7 @@ def test_other_data_start_or_source_is_another_model(recipe: Recipe, small_data:
     path = Path(recipe.start) / "model.safetensors"
     path.write_bytes(path.read_bytes()[:-1] + b"\x7f")
     folders.append(recipe.folder())
-    monkeypatch.setattr(experiments, "SOURCE", "another")
+    monkeypatch.setattr(recipes, "SOURCE", "another")
     folders.append(recipe.folder())
     assert len(set(folders)) == 4
 
@@ -85,10 +86,13 @@ def test_other_data_start_or_source_is_another_model(recipe: Recipe, small_data:
 def test_rankings_are_known_by_what_they_depend_on(recipe: Recipe) -> None:
     both = Evaluation("SEP+COOP", recipe.dataset, replace(recipe, method="BE"), recipe)
     others = [replace(both, **change) for change in ({"retriever": recipe}, {"reranker": replace(recipe, seed=1)}, {"reranker": None}, {"retriever": None},
-                                                     {"split": "dev"}, {"images": 5}, {"k": 3}, {"languages": ("de",)})]  # fmt: skip
+                                                     {"split": "dev"}, {"images": 5}, {"k": 3}, {"scored": 30}, {"languages": ("de",)}, {"precision": "bf16"},
+                                                     {"distractors": (recipe.dataset,)}, {"distractors": (f"{recipe.dataset}:2",)})]  # fmt: skip
     folders = [evaluation.folder() for evaluation in [both, *others]]
     assert len(set(folders)) == len(folders)
     assert replace(both, method="another name").folder() == both.folder()
+    scored = replace(both, scored=30)
+    assert {replace(scored, **change).folder() for change in ({}, {"k": 3}, {"combination": "ADD", "weight": 0.5})} == {scored.folder()}
     alone = replace(both, reranker=None)
     assert replace(alone, k=3).folder() == alone.folder(), "k is for reranking only"
     assert (both.seed, replace(both, retriever=None, reranker=replace(recipe, seed=4)).seed) == (0, 4)
@@ -120,6 +124,12 @@ def test_variants_of_a_model(recipe: Recipe) -> None:
     german = replace(recipe, languages=("de",), steps=1).model()
     assert not equal(german.state_dict(), replace(recipe, steps=1).model().state_dict())
     replace(recipe, method="BE", match_batch_size=999).model()  # which BE does not use
+    be = replace(recipe, method="BE")
+    others = [replace(be, negatives="1"), replace(be, negatives="refreshed", evaluate_every=2), replace(be, pooling="cls"), replace(be, region_dropout=0.5),
+              replace(recipe, mined_by=str(be.folder()))]  # fmt: skip
+    trained = [each.model() for each in [be, recipe, *others]]
+    assert not any(equal(one.state_dict(), two.state_dict()) for place, one in enumerate(trained) for two in trained[:place])
+    assert [model.pooling for model in trained] == ["mean"] * 4 + ["cls", "mean", "mean"]
 
 
 def test_the_same_recipe_gives_the_same_weights_and_an_altered_model_is_trained_again(recipe: Recipe, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -166,6 +176,25 @@ def test_evaluate_trains_ranks_and_does_it_once(recipe: Recipe, small_data: Any,
     assert [len(curve) for curve in learning_curves([recipe, other]).values()] == [4, 4]
 
 
+def test_distractors_are_merged_and_smaller_k_and_combinations_are_not_scored_again(recipe: Recipe, small_data: Any, no_children: Callable[[], None]) -> None:
+    evaluation = Evaluation("JOINT+COOP", recipe.dataset, recipe, recipe, images=3, k=2, scored=6, distractors=("smoke_distractors:5",))
+    with pytest.raises(InputError, match="wide"):
+        evaluate([evaluation], workers=1)  # other region features
+    evaluation = replace(evaluation, distractors=())
+    evaluate([evaluation], workers=1)
+    no_children()
+    more = [replace(evaluation, k=5), replace(evaluation, k=6, combination="ADD", weight=1.0)]
+    (few, five, by_cosine) = evaluate([evaluation, *more])
+    data, model = load_dataset(small_data.manifest, "test").subset(3), recipe.model()
+    assert as_lists(few) == as_lists(cooperate(model, model, data, 2))
+    assert as_lists(five) == as_lists(cooperate(model, model, data, 5))
+    assert [ranking.candidate_ids for ranking in by_cosine.values()] == [ranking.candidate_ids for ranking in bi_encode(model, data, 6).values()]
+    with pytest.raises(InputError, match="fewer than k"):
+        replace(evaluation, k=7)
+    with pytest.raises(InputError, match="write a data set's name"):
+        replace(evaluation, distractors=("smoke_b:all",)).data()
+
+
 def test_two_at_once_train_once(recipe: Recipe, capfd: pytest.CaptureFixture[str]) -> None:
     with ThreadPoolExecutor(2) as pool:
         folders = list(pool.map(lambda _: train([recipe], workers=1), range(2)))
@@ -188,7 +217,7 @@ def test_killed_while_training_the_next_call_goes_on_to_the_same_weights(recipe:
     assert child.wait() == -signal.SIGKILL
     assert not recipe.folder().exists()
     steps: list[int] = []
-    folder = experiments._train(recipe, lambda point: steps.append(point["step"]))
+    folder = recipes.train_recipe(recipe, lambda point: steps.append(point["step"]))
     assert steps
     assert steps[0] > 20, "goes on from the checkpoint"
     monkeypatch.setenv("MMR_CACHE_DIR", str(tmp_path / "undisturbed"))
@@ -206,7 +235,7 @@ def test_a_child_of_other_code_trains_nothing(recipe: Recipe) -> None:
 
 @pytest.mark.parametrize(("change", "fault"), [
     ({"method": "be"}, "no training method 'be'; there are CE, BE, JOINT"),
-    ({"negatives": "hard"}, "choose 'adaptive' or 'batch'"),
+    ({"negatives": "hard"}, "choose 'batch', 'adaptive', 'refreshed' or a number"),
     ({"steps": 0}, "steps is 0: it must be above 0"),
     ({"batch_size": -1}, "batch_size is -1"),
     ({"learning_rate": 0.0}, "learning_rate is 0.0"),

@@ -9,6 +9,7 @@ import numpy as np
 from mmr_kit.data.datasets import RetrievalDataset
 from mmr_kit.data.regions import Regions
 from mmr_kit.errors import InputError
+from mmr_kit.models.mining import Miner
 
 
 @dataclass(frozen=True)
@@ -44,23 +45,39 @@ class TrainingPairs:
         captions, images = self.rows(step)
         return self._text(captions), self._regions(images), self.dataset.fits(captions, images)
 
-    def with_replaced(self, step: int) -> PairBatch:
-        """The matching pairs, and as many in which the image or the caption (an even chance) was replaced by another of the training set."""
+    def with_replaced(self, step: int, miner: Miner | None = None) -> PairBatch:
+        """The matching pairs, and as many in which the image or the caption (an even chance) was replaced: at random, or by one that `miner` finds near."""
         captions, images = self.rows(step)
         rng = np.random.default_rng([self.seed, 3, step])
+        replace_image = rng.random(len(captions)) < 0.5
+        if miner is None:
+            wrong_captions, wrong_images = self._random_replacements(captions, images, replace_image, rng)
+        else:
+            wrong_captions, wrong_images = captions.copy(), images.copy()
+            wrong_images[replace_image] = miner.wrong_images(captions[replace_image], rng)
+            wrong_captions[~replace_image] = miner.wrong_captions(images[~replace_image], rng)
+        fits = self.dataset.fits(wrong_captions, wrong_images).diagonal()  # rare: a replaced pair that happens to be true is dropped
+        captions, images = np.concatenate([captions, wrong_captions[~fits]]), np.concatenate([images, wrong_images[~fits]])
+        return PairBatch(self._text(captions), self._regions(images), np.arange(len(captions)) < self.batch_size)
+
+    def mined(self, step: int, miner: Miner) -> tuple[list[str], list[Regions]]:
+        """For the matching pairs of a step one near wrong caption of each image, and one near wrong image of each caption."""
+        captions, images = self.rows(step)
+        rng = np.random.default_rng([self.seed, 4, step])
+        return self._text(miner.wrong_captions(images, rng)), self._regions(miner.wrong_images(captions, rng))
+
+    def _random_replacements(self, captions: np.ndarray, images: np.ndarray, replace_image: np.ndarray,
+                             rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         wrong_captions, wrong_images = captions.copy(), images.copy()
-        for row in range(len(captions)):
-            replace_image = rng.random() < 0.5
+        for row, image_is_replaced in enumerate(replace_image):
             for _ in range(100):
-                if replace_image:
+                if image_is_replaced:
                     wrong_images[row] = rng.integers(len(self.dataset.image_ids))
                 else:
                     wrong_captions[row] = rng.integers(len(self.dataset.captions))
                 if self.dataset.caption_image[wrong_captions[row]] != wrong_images[row]:
                     break
-        fits = self.dataset.fits(wrong_captions, wrong_images).diagonal()  # rare: a replaced pair that happens to be true is dropped
-        captions, images = np.concatenate([captions, wrong_captions[~fits]]), np.concatenate([images, wrong_images[~fits]])
-        return PairBatch(self._text(captions), self._regions(images), np.arange(len(captions)) < self.batch_size)
+        return wrong_captions, wrong_images
 
     def _text(self, rows: np.ndarray) -> list[str]:
         return [self._texts[row] for row in rows]

@@ -25,12 +25,28 @@ def triplet_loss(images: Tensor, captions: Tensor, no_negative: Tensor, negative
     Loss = mean over pairs of [cos(i, c') - cos(i, c) + margin]+ + [cos(i', c) - cos(i, c) + margin]+.
     Returns the loss and the share of anchors whose positive is closer than their negative.
     """
-    similarity = F.normalize(captions, dim=-1) @ F.normalize(images, dim=-1).T
+    similarity = cosines(captions, images)
     positive = similarity.diagonal()
     hardest = torch.stack([_hardest(similarity, no_negative, negatives, generator),       # caption anchors: the closest wrong image
                            _hardest(similarity.T, no_negative.T, negatives, generator)])  # image anchors: the closest wrong caption
     loss = (hardest - positive + margin).clamp_min(0).sum(0).mean()
     return loss, float((positive > hardest).float().mean())
+
+
+def mined_triplet_loss(images: Tensor, captions: Tensor, wrong_images: Tensor, wrong_captions: Tensor, margin: float) -> Tensor:
+    """Equation 2 with one given negative an anchor instead of in-batch ones (footnote 12): wrong_images[i] of captions[i], wrong_captions[i] of images[i].
+
+    All embeddings (n, width).
+    """
+    positive = F.cosine_similarity(captions, images)
+    negative = torch.stack([F.cosine_similarity(captions, wrong_images), F.cosine_similarity(images, wrong_captions)])
+    return (negative - positive + margin).clamp_min(0).sum(0).mean()
+
+
+def cosines(captions: Tensor, images: Tensor) -> Tensor:
+    """Cosine of every caption with every image, (captions, images); float32 in mixed precision too, where near neighbours would otherwise tie."""
+    with torch.autocast(captions.device.type, enabled=False):
+        return F.normalize(captions.float(), dim=-1) @ F.normalize(images.float(), dim=-1).T
 
 
 def _hardest(similarity: Tensor, excluded: Tensor, negatives: int, generator: torch.Generator) -> Tensor:
@@ -46,7 +62,7 @@ def contrastive_loss(images: Tensor, captions: Tensor, no_negative: Tensor, temp
     Shapes as in `triplet_loss`. Only the kit's own pretraining uses it, never a method of the paper.
     """
     other = no_negative & ~torch.eye(len(images), dtype=torch.bool, device=images.device)
-    logits = (F.normalize(captions, dim=-1) @ F.normalize(images, dim=-1).T / temperature).masked_fill(other, float("-inf"))
+    logits = (cosines(captions, images) / temperature).masked_fill(other, float("-inf"))
     target = torch.arange(len(images), device=images.device)
     return (F.cross_entropy(logits, target) + F.cross_entropy(logits.T, target)) / 2
 
@@ -56,11 +72,12 @@ class NegativeSchedule:
     """How many random negatives N each anchor chooses its hardest from.
 
     The paper leaves N open. The hardest of the whole batch from the first step makes small models collapse (all embeddings alike: the loss stays at twice
-    the margin), so the kit lets N grow: a moving average of the share of anchors whose positive beats their negative; above `threshold` N is multiplied by
-    `growth`, else by `decay`. `adaptive=False` keeps N at batch - 1 throughout. A departure from the paper, stated wherever it is used.
+    the margin), so the kit can let N grow: a moving average of the share of anchors whose positive beats their negative; above `threshold` N is multiplied
+    by `growth`, else by `decay`. A departure from the paper, stated wherever it is used. `adaptive=False` keeps N at `fixed`, or at batch - 1 where that is 0.
     """
 
     adaptive: bool = True
+    fixed: int = 0
     threshold: float = 0.6
     growth: float = 1.03
     decay: float = 0.99
@@ -70,7 +87,9 @@ class NegativeSchedule:
 
     def count(self, batch_size: int) -> int:
         """N for a batch of this size."""
-        return max(1, min(round(self.size), batch_size - 1)) if self.adaptive else batch_size - 1
+        if self.adaptive:
+            return max(1, min(round(self.size), batch_size - 1))
+        return min(self.fixed or batch_size - 1, batch_size - 1)
 
     def update(self, share: float, batch_size: int) -> None:
         """Take in the share that `triplet_loss` returned."""

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from mmr_kit.models.batches import TrainingPairs
-from mmr_kit.models.losses import NegativeSchedule, contrastive_loss, match_loss, triplet_loss
+from mmr_kit.models.losses import NegativeSchedule, contrastive_loss, match_loss, mined_triplet_loss, triplet_loss
+from mmr_kit.models.mining import Miner
 from mmr_kit.models.retrieval_model import RetrievalModel
 
 Losses = dict[str, Tensor]
@@ -38,38 +39,56 @@ class Objective:
 
 
 class CrossEncoding(Objective):
-    """CE: binary match loss on as many replaced as matching pairs (section 3.1)."""
+    """CE: binary match loss on as many replaced as matching pairs (section 3.1), replaced at random or by what `miner` finds near (footnote 13)."""
+
+    def __init__(self, model: RetrievalModel, pairs: TrainingPairs, miner: Miner | None = None) -> None:
+        super().__init__(model, pairs)
+        self.miner = miner
 
     def parts(self, step: int) -> list[Callable[[], Losses]]:
         return [lambda: self._match(step)]
 
     def _match(self, step: int) -> Losses:
-        batch = self.pairs.with_replaced(step)
+        batch = self.pairs.with_replaced(step, self.miner)
         logits = self.model.match_logits(batch.captions, batch.images)
-        return {"match loss": match_loss(logits.float(), torch.from_numpy(batch.matches.astype(np.int64)).to(logits.device))}
+        return {"match loss": match_loss(logits, torch.from_numpy(batch.matches.astype(np.int64)).to(logits.device))}
 
 
 class BiEncoding(Objective):
-    """BE: triplet loss with in-batch hard negatives (section 3.2)."""
+    """BE: triplet loss with in-batch hard negatives (section 3.2).
 
-    def __init__(self, model: RetrievalModel, pairs: TrainingPairs, margin: float, schedule: NegativeSchedule) -> None:
+    refresh_every: 0, or the steps after which near wrong items of the whole training set are searched for anew and serve as negatives instead (ANCE,
+    footnote 12); it must be the interval of the checkpoints, so that a resumed training searches with the same weights.
+    """
+
+    def __init__(self, model: RetrievalModel, pairs: TrainingPairs, margin: float, schedule: NegativeSchedule, refresh_every: int = 0) -> None:
         super().__init__(model, pairs)
-        self.margin, self.schedule = margin, schedule
+        self.margin, self.schedule, self.refresh_every = margin, schedule, refresh_every
+        self._miner: Miner | None = None
 
     def parts(self, step: int) -> list[Callable[[], Losses]]:
-        return [lambda: self._triplet(step)]
+        return [lambda: self._mined_triplet(step) if self.refresh_every else self._triplet(step)]
 
     def _triplet(self, step: int) -> Losses:
         captions, images, no_negative = self.pairs.matching(step)
         generator = torch.Generator().manual_seed(self.pairs.seed * 1_000_003 + step)
         of_captions, of_images = self.model.embeddings(captions, None), self.model.embeddings(None, images)
-        loss, share = triplet_loss(of_images.float(), of_captions.float(), torch.from_numpy(no_negative).to(of_images.device),
-                                   self.schedule.count(len(captions)), self.margin, generator)
+        loss, share = triplet_loss(of_images, of_captions, torch.from_numpy(no_negative).to(of_images.device), self.schedule.count(len(captions)),
+                                   self.margin, generator)
         self.schedule.update(share, len(captions))
         return {"triplet loss": loss}
 
+    def _mined_triplet(self, step: int) -> Losses:
+        if self._miner is None or step % self.refresh_every == 0:
+            self._miner = Miner(self.model, self.pairs.dataset)
+        captions, images, _ = self.pairs.matching(step)
+        wrong_captions, wrong_images = self.pairs.mined(step, self._miner)
+        of_captions = self.model.embeddings([*captions, *wrong_captions], None).split([len(captions), len(wrong_captions)])
+        of_images = self.model.embeddings(None, [*images, *wrong_images]).split([len(images), len(wrong_images)])
+        return {"triplet loss": mined_triplet_loss(of_images[0], of_captions[0], of_images[1], of_captions[1], self.margin)}
+
     def report(self) -> dict[str, float]:
-        return {"N": self.schedule.count(self.pairs.batch_size)}
+        return {} if self.refresh_every else {"N": self.schedule.count(self.pairs.batch_size)}
 
     def state(self) -> dict[str, float]:
         return {"size": self.schedule.size, "share": self.schedule.share}
@@ -82,7 +101,7 @@ class Joint(BiEncoding):
     """JOINT: the same weights, one BE batch and one CE batch a step (section 3.4)."""
 
     def __init__(self, bi_encoding: BiEncoding, cross_encoding: CrossEncoding) -> None:
-        super().__init__(bi_encoding.model, bi_encoding.pairs, bi_encoding.margin, bi_encoding.schedule)
+        super().__init__(bi_encoding.model, bi_encoding.pairs, bi_encoding.margin, bi_encoding.schedule, bi_encoding.refresh_every)
         self.cross_encoding = cross_encoding
 
     def parts(self, step: int) -> list[Callable[[], Losses]]:
@@ -107,4 +126,4 @@ class Pretraining(Objective):
         captions, images, no_negative = self.pairs.matching(step)
         of_captions, of_images = self.model.embeddings(captions, None), self.model.embeddings(None, images)
         excluded = torch.from_numpy(no_negative).to(of_images.device)
-        return {"alignment loss": contrastive_loss(of_images.float(), of_captions.float(), excluded, self.temperature)}
+        return {"alignment loss": contrastive_loss(of_images, of_captions, excluded, self.temperature)}

@@ -44,6 +44,7 @@ class Oscar(nn.Module):
         self.config = self.transformer.config
         self.region_projection = nn.Linear(region_width + BOX_VALUES, self.width)
         self.region_layer_norm = nn.LayerNorm(self.width, eps=config.layer_norm_eps) if region_layer_norm else None
+        self.region_dropout = nn.Dropout(0.0)  # of input values, in training; see `Recipe.region_dropout`
         self._token_ids: dict[str, list[int]] = {}
         nn.init.normal_(self.region_projection.weight, std=self.config.initializer_range)
         nn.init.zeros_(self.region_projection.bias)
@@ -108,7 +109,7 @@ class Oscar(nn.Module):
         states = self.transformer.embeddings(input_ids=ids, position_ids=positions, token_type_ids=torch.zeros_like(ids))
         mask = inputs["token_mask"]
         if "regions" in inputs:
-            regions = self.region_projection(inputs["regions"])
+            regions = self.region_projection(self.region_dropout(inputs["regions"]))
             if self.region_layer_norm is not None:
                 regions = self.region_layer_norm(regions)
             states = torch.cat([states, self.transformer.embeddings.dropout(regions)], dim=1)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,16 +19,22 @@ from mmr_kit.data.regions import Regions
 from mmr_kit.errors import InputError
 from mmr_kit.models.oscar import Oscar, describe, first_line
 
+Finish = Callable[[Tensor, Tensor], Tensor]
+POOLINGS = ("mean", "cls")
+CPU_VALUES, CUDA_VALUES = 2**18, 2**25  # hidden values (positions x width) a forward pass holds; on a CPU, what its cache holds is twice as fast as more
+
 
 class RetrievalModel(nn.Module):
     """Backbone + mean pooling (embeddings) + match head (pair scores). The BE uses the first two, the CE the last, JOINT all of them.
 
-    Captions are strings, images `Regions`; results are float32 NumPy arrays in the order of the inputs.
+    Captions are strings, images `Regions`; results are float32, in the order of the inputs. pooling: "mean", or "cls" for the state of [CLS] (footnote 7).
     """
 
-    def __init__(self, backbone: Oscar) -> None:
+    def __init__(self, backbone: Oscar, pooling: str = "mean") -> None:
         super().__init__()
-        self.backbone = backbone
+        if pooling not in POOLINGS:
+            raise InputError(f"pooling {pooling!r}: choose {' or '.join(POOLINGS)}")
+        self.backbone, self.pooling = backbone, pooling
         classifier = nn.Linear(backbone.width, 2)
         nn.init.normal_(classifier.weight, std=backbone.config.initializer_range)
         nn.init.zeros_(classifier.bias)
@@ -36,48 +44,67 @@ class RetrievalModel(nn.Module):
 
     def embeddings(self, captions: Sequence[str] | None, images: Sequence[Regions] | None) -> Tensor:
         """Mean over every real position, [CLS] and [SEP] included, (n, width); texts or images alone, never both (section 3.2)."""
-        states, mask = self.backbone(self.backbone.inputs(captions, images))
-        weights = mask.unsqueeze(-1).to(states.dtype)
-        return (states * weights).sum(1) / weights.sum(1)
+        return self._together(captions, images, self._embed_part)
 
     def match_logits(self, captions: Sequence[str], images: Sequence[Regions]) -> Tensor:
         """Logits (n, 2) of 'no match' and 'match' for captions[i] with images[i] (section 3.1)."""
-        states, _ = self.backbone(self.backbone.inputs(captions, images))
+        return self._together(captions, images, self._match_part)
+
+    def _embed_part(self, states: Tensor, mask: Tensor) -> Tensor:
+        if self.pooling == "cls":
+            return states[:, 0]
+        weights = mask.unsqueeze(-1).to(states.dtype)
+        return (states * weights).sum(1) / weights.sum(1)
+
+    def _match_part(self, states: Tensor, mask: Tensor) -> Tensor:
         return self.head(self.backbone.summary(states))
+
+    def _together(self, captions: Sequence[str] | None, images: Sequence[Regions] | None, finish: Finish) -> Tensor:
+        rows, results = zip(*self._parts(captions, images, len(captions or images or ()), finish), strict=True)
+        return torch.cat(results)[torch.from_numpy(np.argsort(np.concatenate(rows))).to(self.backbone.device)]
+
+    def _parts(self, captions: Sequence[str] | None, images: Sequence[Regions] | None, most: int, finish: Finish) -> Iterator[tuple[np.ndarray, Tensor]]:
+        """Row numbers and results of parts of the input, at most `most` rows of like length each, so that little is computed for padding.
+
+        `finish` takes hidden states and mask; it runs in float32 whatever precision the Transformer runs in, as half-precision scores would tie.
+        """
+        budget = (CPU_VALUES if self.backbone.device.type == "cpu" else CUDA_VALUES) // self.backbone.width
+        for rows in rows_of_like_length(self.backbone.lengths(captions, images), budget, most):
+            states, mask = self.backbone(self.backbone.inputs([captions[row] for row in rows] if captions is not None else None,
+                                                              [images[row] for row in rows] if images is not None else None))
+            with torch.autocast(states.device.type, enabled=False):
+                yield rows, finish(states.float(), mask)
 
     # -- without gradients ----------------------------------------------------------------------------------------------------------------
 
     def embed_texts(self, captions: Sequence[str], normalize: bool = True, batch_size: int = 512) -> np.ndarray:
-        """Embeddings float32 (n, width) of captions, of unit length where `normalize`."""
+        """Embeddings float32 (n, width) of captions, of unit length where `normalize`; at most `batch_size` captions at a time."""
         return self._embed(captions, None, normalize, batch_size)
 
     def embed_images(self, images: Sequence[Regions], normalize: bool = True, batch_size: int = 512) -> np.ndarray:
-        """Embeddings float32 (n, width) of images, of unit length where `normalize`."""
+        """Embeddings float32 (n, width) of images, of unit length where `normalize`; at most `batch_size` images at a time."""
         return self._embed(None, images, normalize, batch_size)
 
     def score_pairs(self, captions: Sequence[str], images: Sequence[Regions], batch_size: int = 512) -> np.ndarray:
-        """Match probability float32 (n,) of captions[i] with images[i]."""
+        """Match probability float32 (n,) of captions[i] with images[i]; at most `batch_size` pairs at a time."""
         if len(captions) != len(images):
             raise InputError(f"score_pairs takes as many images as captions, got {len(captions)} captions and {len(images)} images")
-        return self._in_batches(captions, images, batch_size, (), lambda c, i: self.match_logits(c or (), i or ()).float().softmax(-1)[:, 1])
+        return self._compute(captions, images, batch_size, (), lambda states, mask: self._match_part(states, mask).softmax(-1)[:, 1])
 
     def _embed(self, captions: Sequence[str] | None, images: Sequence[Regions] | None, normalize: bool, batch_size: int) -> np.ndarray:
-        vectors = self._in_batches(captions, images, batch_size, (self.backbone.width,), self.embeddings)
+        vectors = self._compute(captions, images, batch_size, (self.backbone.width,), self._embed_part)
         return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12) if normalize else vectors
 
     @torch.inference_mode()
-    def _in_batches(self, captions: Sequence[str] | None, images: Sequence[Regions] | None, batch_size: int, shape: tuple[int, ...],
-                    compute: Callable[[list[str] | None, list[Regions] | None], Tensor]) -> np.ndarray:
-        """Apply `compute` to batches of like length (little padding) and put the results back in the order of the inputs."""
+    def _compute(self, captions: Sequence[str] | None, images: Sequence[Regions] | None, batch_size: int, shape: tuple[int, ...],
+                 finish: Finish) -> np.ndarray:
         count = len(captions) if captions is not None else len(images or ())
         results = np.empty((count, *shape), dtype=np.float32)
-        order = np.argsort(self.backbone.lengths(captions, images), kind="stable") if count else np.empty(0, dtype=np.int64)
         was_training = self.training
         self.eval()
-        for start in range(0, count, batch_size):
-            rows = order[start : start + batch_size]
-            results[rows] = compute([captions[row] for row in rows] if captions is not None else None,
-                                    [images[row] for row in rows] if images is not None else None).float().cpu().numpy()
+        if count:
+            for rows, values in self._parts(captions, images, batch_size, finish):
+                results[rows] = values.cpu().numpy()
         self.train(was_training)
         return results
 
@@ -87,7 +114,7 @@ class RetrievalModel(nn.Module):
         """Write `mmr_kit.json`, `model.safetensors` and `transformer/` (config, tokenizer) into a folder."""
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        description = {"format": 1, "backbone": self.backbone.save(folder)}
+        description = {"format": 1, "pooling": self.pooling, "backbone": self.backbone.save(folder)}
         save_file({name: tensor.contiguous() for name, tensor in self.state_dict().items()}, folder / "model.safetensors")
         atomic_write(folder / "mmr_kit.json", json.dumps(description, indent=1))
 
@@ -95,9 +122,9 @@ class RetrievalModel(nn.Module):
     def load(cls, folder: Path) -> RetrievalModel:
         """Read what `save` wrote; float32, evaluation mode. Raises InputError where a file is missing, damaged or does not fit the others."""
         folder = Path(folder)
-        description = describe(folder)["backbone"]
+        description = describe(folder)
         try:
-            model = cls(Oscar.load(folder, description))
+            model = cls(Oscar.load(folder, description["backbone"]), description.get("pooling", "mean"))
         except Exception as error:  # whatever transformers and tokenizers raise on a missing or damaged config or tokenizer
             raise InputError(f"{folder}: config or tokenizer missing or damaged ({first_line(error)}); train or copy the model again") from None
         model.load_weights(folder)
@@ -115,6 +142,24 @@ class RetrievalModel(nn.Module):
             raise InputError(f"{path}: damaged ({error}); train or copy the model again") from None
         except RuntimeError as error:
             raise InputError(f"{path}: does not fit the model that mmr_kit.json describes ({first_line(error)}); copy the whole folder again") from None
+
+
+def rows_of_like_length(lengths: np.ndarray, budget: int, most: int) -> Iterator[np.ndarray]:
+    """Row numbers in parts, the shortest inputs first: at most `most` rows and, padded to the longest of the part, `budget` positions (one row always)."""
+    order = np.argsort(lengths, kind="stable")
+    while len(order):
+        padded = np.arange(1, min(len(order), most) + 1) * lengths[order[:most]]
+        size = max(1, int((padded <= budget).sum()))
+        yield order[:size]
+        order = order[size:]
+
+
+def mixed_precision(precision: str) -> AbstractContextManager[Any]:
+    """A context in which Transformers compute in "bf16" or "fp16" ("no": float32), on the GPU where there is one; scores and embeddings stay float32."""
+    types = {"bf16": torch.bfloat16, "fp16": torch.float16}
+    if precision != "no" and precision not in types:
+        raise InputError(f"precision {precision!r}: choose no, {', '.join(types)}")
+    return torch.autocast("cuda" if torch.cuda.is_available() else "cpu", types[precision]) if precision in types else nullcontext()
 
 
 def load_model(folder: str | Path) -> RetrievalModel:

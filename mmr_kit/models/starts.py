@@ -49,7 +49,7 @@ def start_identity(start: str) -> str:
     return identity_hash([[str(p.relative_to(folder)), file_hash(p)] for p in files]) if files else start
 
 
-def initial_model(start: str, dataset: RetrievalDataset, seed: int) -> RetrievalModel:
+def initial_model(start: str, dataset: RetrievalDataset, seed: int, pooling: str = "mean") -> RetrievalModel:
     """A model to train on a data set: its weights from `start`, what that lacks drawn anew by `seed`.
 
     A model from scratch knows the words of the data set's captions. A language model gets a region projection that is fitted to them (`align_regions`).
@@ -57,16 +57,16 @@ def initial_model(start: str, dataset: RetrievalDataset, seed: int) -> Retrieval
     torch.manual_seed(seed)
     folder, width = resolve(start), int(dataset.regions[dataset.image_ids[0]].features.shape[1])
     if start == "scratch":
-        return RetrievalModel(small_oscar(width, dataset.texts))
+        return RetrievalModel(small_oscar(width, dataset.texts), pooling)
     if (Path(folder) / "mmr_kit.json").is_file():
         model = RetrievalModel.load(Path(folder))
         if model.backbone.region_width != width:
             raise InputError(f"start {start!r} was made for regions {model.backbone.region_width} wide, those of {dataset.name} are {width}; "
                              "use another start or other region features")
-        return RetrievalModel(model.backbone)  # a fresh match head, as the paper trains it (section 4.1)
+        return RetrievalModel(model.backbone, pooling)  # a fresh match head, as the paper trains it (section 4.1)
     backbone = Oscar.from_language_model(folder, width)
     align_regions(backbone, dataset)
-    return RetrievalModel(backbone)
+    return RetrievalModel(backbone, pooling)
 
 
 def small_oscar(region_width: int, texts: Sequence[str]) -> Oscar:

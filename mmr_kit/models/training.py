@@ -72,7 +72,8 @@ def train(objective: Objective, schedule: Schedule, dev_score: Callable[[Retriev
         optimizer.zero_grad()
         point: dict[str, Any] = {"step": step + 1, **losses, **objective.report()}
         if (step + 1) % schedule.evaluate_every == 0 or step + 1 == schedule.steps:
-            point["dev score"] = dev_score(model)
+            with accelerator.autocast():
+                point["dev score"] = dev_score(model)
             model.train()
             curve.append(point)
             if best is None or point["dev score"] > best["score"]:

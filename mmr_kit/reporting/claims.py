@@ -1,7 +1,7 @@
 """The paper's claims, the evidence measured for each, and the verdict the evidence allows.
 
 A claim is judged part by part (each data set and direction is a part); it is not supported if any part is not, supported if all parts are, and
-inconclusive otherwise. The tests below compare two methods on the same queries by the paired bootstrap; their unit is points of R@M (percent).
+inconclusive otherwise. `evidence` has the tests, `comparisons` says what is compared with what, and `claims_*` have the paper's claims.
 """
 
 from __future__ import annotations
@@ -10,38 +10,19 @@ import csv
 import io
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from html import escape
 from typing import TypeVar
 
-import numpy as np
 import pandas as pd
 
 from mmr_kit.errors import InputError
+from mmr_kit.reporting.comparisons import Parts
+from mmr_kit.reporting.evidence import MARGIN, Finding, Verdict, worst
 from mmr_kit.reporting.markup import STYLE, markdown_cell, tex
 from mmr_kit.reporting.paper import paper_file
-from mmr_kit.retrieval.metrics import Interval, paired_bootstrap
 
-MARGIN = 2.0
-"""Points of R@M within which two methods count as on a par.
-
-The paper states no margin. The largest difference that it itself calls on a par is 1.9 points (Table 1, R@10 on Flickr30k, BE 94.7 and CE 96.6), and
-two points are also about the noise of a gallery of a thousand images. The margin was fixed before the claims were judged, and is the same for all.
-"""
 AS_QUOTED = "as quoted"  # judged on printed numbers, nothing was measured
 MEASURED = "measured"
-
-
-class Verdict(StrEnum):
-    """What the evidence says of a claim."""
-
-    SUPPORTED = "supported"
-    NOT_SUPPORTED = "not supported"
-    INCONCLUSIVE = "inconclusive"
-
-    @property
-    def symbol(self) -> str:
-        return {"supported": "✓", "not supported": "✗", "inconclusive": "?"}[self.value]
 
 
 @dataclass(frozen=True)
@@ -56,14 +37,6 @@ class Claim:
 
 
 @dataclass(frozen=True)
-class Finding:
-    """The outcome of one comparison: its verdict and the numbers in words."""
-
-    verdict: Verdict
-    text: str
-
-
-@dataclass(frozen=True)
 class Judgement:
     """A claim with the finding of each of its parts ("pictograms_a image retrieval" -> finding) and their basis, "measured" or "as quoted"."""
 
@@ -73,19 +46,14 @@ class Judgement:
 
     @property
     def verdict(self) -> Verdict:
-        verdicts = {finding.verdict for _, finding in self.parts}
-        if Verdict.NOT_SUPPORTED in verdicts:
-            return Verdict.NOT_SUPPORTED
-        return Verdict.SUPPORTED if verdicts == {Verdict.SUPPORTED} else Verdict.INCONCLUSIVE
+        return worst([finding for _, finding in self.parts])
 
     @property
     def evidence(self) -> list[str]:
         return [f"{part}: {finding.text} {finding.verdict.symbol}" if part else f"{finding.text} {finding.verdict.symbol}" for part, finding in self.parts]
 
 
-Measured = TypeVar("Measured")
-Parts = Sequence[tuple[str, Finding]]
-Test = Callable[[np.ndarray, np.ndarray], Finding]
+Evidence = TypeVar("Evidence")
 
 
 def load_claims() -> dict[str, Claim]:
@@ -99,39 +67,10 @@ def load_claims() -> dict[str, Claim]:
         raise InputError(f"{path}: a claim has the columns id, where, claim, printed_evidence, how_to_judge") from None
 
 
-def judge(specs: Mapping[str, Callable[[Measured], Parts]], measured: Measured, quoted: Sequence[str] = ()) -> Claims:
+def judge(specs: Mapping[str, Callable[[Evidence], Parts]], measured: Evidence, quoted: Sequence[str] = ()) -> Claims:
     """Judge the claims of `specs` (claim id -> function from what was measured to the parts); those in `quoted` rest on printed numbers."""
     claims = load_claims()
     return Claims(tuple(Judgement(claims[id_], tuple(spec(measured)), AS_QUOTED if id_ in quoted else MEASURED) for id_, spec in specs.items()))
-
-
-def greater(a: np.ndarray, b: np.ndarray) -> Finding:
-    """a > b: the interval of a - b lies above 0, or does not reach above 0, or holds it. a, b: successes or other shares, (seeds, queries)."""
-    difference = _points(a, b)
-    verdict = Verdict.SUPPORTED if difference.low > 0 else Verdict.NOT_SUPPORTED if difference.high <= 0 else Verdict.INCONCLUSIVE
-    return Finding(verdict, _told(a, b, difference))
-
-
-def at_least(a: np.ndarray, b: np.ndarray, margin: float = MARGIN) -> Finding:
-    """a >= b - margin ("on a par with or above"; non-inferiority): the interval of a - b lies above -margin, or below it, or holds it."""
-    difference = _points(a, b)
-    verdict = Verdict.SUPPORTED if difference.low > -margin else Verdict.NOT_SUPPORTED if difference.high < -margin else Verdict.INCONCLUSIVE
-    return Finding(verdict, f"{_told(a, b, difference)}, needed: above -{margin:g}")
-
-
-def equivalent(a: np.ndarray, b: np.ndarray, margin: float = MARGIN) -> Finding:
-    """|a - b| < margin: two one-sided tests by the 95% interval (so each at 2.5%), which lies inside the margin, or outside it, or across its edge."""
-    difference = _points(a, b)
-    if -margin < difference.low and difference.high < margin:
-        verdict = Verdict.SUPPORTED
-    else:
-        verdict = Verdict.NOT_SUPPORTED if difference.low >= margin or difference.high <= -margin else Verdict.INCONCLUSIVE
-    return Finding(verdict, f"{_told(a, b, difference)}, needed: within ±{margin:g}")
-
-
-def not_measured(what: str) -> Finding:
-    """The evidence is not there: inconclusive, and said so."""
-    return Finding(Verdict.INCONCLUSIVE, f"not measured ({what})")
 
 
 @dataclass(frozen=True)
@@ -198,18 +137,12 @@ class Claims:
     def reading(self) -> str:
         """How to read the evidence, printed below it."""
         return (
-            "Differences are points of R@M with the 95% interval of the paired bootstrap over queries (and seeds, where there are several). "
-            f"On a par: within {MARGIN:g} points, a margin fixed beforehand; the largest difference that the paper itself calls on a par is 1.9 points."
+            "Differences are points of R@M or mR with the 95% interval of the paired bootstrap over queries (and seeds, where there are several), "
+            "on the largest gallery on which all the methods in question were measured. "
+            f"On a par: within {MARGIN:g} points, a margin fixed beforehand; the largest difference that the paper itself calls on a par is 1.9 points. "
+            "Far, harshly, considerably: by more than half of the smallest difference that the paper prints as its evidence, and by more than a par."
         )
 
     @staticmethod
     def _basis(judgement: Judgement, before: str, after: str) -> str:
         return f"{before}{AS_QUOTED}{after}" if judgement.basis == AS_QUOTED else ""
-
-
-def _points(a: np.ndarray, b: np.ndarray) -> Interval:
-    return Interval(*(100 * value for value in paired_bootstrap(a, b)))
-
-
-def _told(a: np.ndarray, b: np.ndarray, difference: Interval) -> str:
-    return f"{100 * np.mean(a):.1f} - {100 * np.mean(b):.1f} = {difference.mean:+.1f} [{difference.low:+.1f}, {difference.high:+.1f}]"

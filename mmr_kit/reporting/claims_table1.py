@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from mmr_kit.errors import InputError
-from mmr_kit.reporting.claims import Claims, Finding, Parts, Test, Verdict, at_least, equivalent, greater, judge, not_measured
+from mmr_kit.reporting.claims import Claims, judge
+from mmr_kit.reporting.comparisons import Judge, Parts, at_r1, compare, methods
+from mmr_kit.reporting.evidence import Finding, Verdict, above_all, at_least, equivalent, greater, not_measured
+from mmr_kit.reporting.measured import Measured
 from mmr_kit.reporting.paper import paper_table
 from mmr_kit.retrieval.metrics import AT
 
@@ -20,33 +22,21 @@ HALF = (0.45, 0.55)  # T1-8: shares that count as half; the heads of a model are
 
 @dataclass(frozen=True)
 class Table1:
-    """What Table 1 measures.
+    """What Table 1 measures: its cells (`Results.measured`) and the parameters, {"CE": count, "BE": count, "JOINT": count}."""
 
-    successes: {(dataset, direction, method): bool (seeds, queries, R@1 R@5 R@10)}; parameters: {"CE": count, "BE": count, "JOINT": count}.
-    """
-
-    successes: Mapping[tuple[str, str, str], np.ndarray]
+    measured: Sequence[Measured]
     parameters: Mapping[str, int]
-
-    def parts(self, methods: tuple[str, ...], test: Callable[..., Finding]) -> Parts:
-        """The finding of `test(successes of each method)` on each data set in each direction; said so where a method was not measured."""
-        found = []
-        for dataset, direction in dict.fromkeys((dataset, direction) for dataset, direction, _ in self.successes):
-            absent = [method for method in methods if (dataset, direction, method) not in self.successes]
-            finding = not_measured(f"no {', '.join(absent)}") if absent else test(*(self.successes[dataset, direction, method] for method in methods))
-            found.append((f"{dataset} {direction.replace('_', ' ')}", finding))
-        return found
 
 
 Spec = Callable[[Table1], Parts]
 
 
-def at_r1(a: str, test: Test, b: str) -> Spec:
-    """Compare two methods at R@1."""
-    return lambda table: table.parts((a, b), lambda of_a, of_b: test(of_a[..., R1], of_b[..., R1]))
+def of_cells(judged: Judge) -> Spec:
+    """A claim that the parameters do not touch."""
+    return lambda table: judged(table.measured)
 
 
-def gap_shrinks(a: str, b: str) -> Spec:
+def gap_shrinks(a: str, b: str) -> Judge:
     """The lead of a over b at R@10 is less than half of its lead at R@1 (query by query: half the lead at R@1 minus the lead at R@10 is above 0)."""
 
     def test(of_a: np.ndarray, of_b: np.ndarray) -> Finding:
@@ -54,21 +44,13 @@ def gap_shrinks(a: str, b: str) -> Spec:
         finding = greater(MUCH_SMALLER * lead[..., R1], lead[..., R10])
         return Finding(finding.verdict, f"gap {100 * lead[..., R1].mean():.1f} at R@1; half of it minus the gap at R@10: {finding.text}")
 
-    return lambda table: table.parts((a, b), test)
+    return lambda measured: compare(measured, methods(a, b), test, value=np.asarray)
 
 
-def highest(a: str) -> Spec:
+def highest(a: str) -> Judge:
     """a is above every other method at R@1; only beside JOINT+CE, the same network without the retrieval step (T1-6), it is enough to be on a par."""
     others = tuple(method for method in METHODS if method != a)
-
-    def test(of_a: np.ndarray, *of_others: np.ndarray) -> Finding:
-        findings = [(at_least if other == "JOINT+CE" else greater)(of_a[..., R1], values[..., R1]) for other, values in zip(others, of_others, strict=True)]
-        verdicts = {finding.verdict for finding in findings}
-        worst = next(verdict for verdict in (Verdict.NOT_SUPPORTED, Verdict.INCONCLUSIVE, Verdict.SUPPORTED) if verdict in verdicts)
-        told = (f"- {other} {finding.text.split(' - ', 1)[1]}" for other, finding in zip(others, findings, strict=True))
-        return Finding(worst, f"{100 * of_a[..., R1].mean():.1f} {'; '.join(told)}")
-
-    return lambda table: table.parts((a, *others), test)
+    return lambda measured: compare(measured, methods(a, *others), above_all(*others, on_a_par=("JOINT+CE",)))
 
 
 def half_the_parameters(table: Table1) -> Parts:
@@ -98,22 +80,22 @@ def transformers_ahead(table: Table1) -> Parts:
 
 
 SPECS: dict[str, Spec] = {
-    "T1-1": at_r1("CE", greater, "BE"),
-    "T1-2": gap_shrinks("CE", "BE"),
-    "T1-3": at_r1("SEP+COOP", at_least, "CE"),
-    "T1-4": at_r1("JOINT+COOP", at_least, "CE"),
-    "T1-5": highest("JOINT+COOP"),
-    "T1-6": at_r1("JOINT+COOP", equivalent, "JOINT+CE"),
-    "T1-7": at_r1("JOINT+BE", equivalent, "BE"),
+    "T1-1": of_cells(at_r1("CE", greater, "BE")),
+    "T1-2": of_cells(gap_shrinks("CE", "BE")),
+    "T1-3": of_cells(at_r1("SEP+COOP", at_least, "CE")),
+    "T1-4": of_cells(at_r1("JOINT+COOP", at_least, "CE")),
+    "T1-5": of_cells(highest("JOINT+COOP")),
+    "T1-6": of_cells(at_r1("JOINT+COOP", equivalent, "JOINT+CE")),
+    "T1-7": of_cells(at_r1("JOINT+BE", equivalent, "BE")),
     "T1-8": half_the_parameters,
     "T1-9": transformers_ahead,
 }
 QUOTED = ("T1-9",)
 
 
-def judge_table1(successes: Mapping[tuple[str, str, str], np.ndarray], parameters: Mapping[str, int]) -> Claims:
-    """Judge T1-1 to T1-9; the arguments are described at `Table1`, `Results.successes` holds the first."""
-    for key, values in successes.items():
-        if np.ndim(values) != 3 or np.shape(values)[2] != len(AT):
-            raise InputError(f"the successes of {key} have shape {np.shape(values)}, not (seeds, queries, {len(AT)})")
-    return judge(SPECS, Table1(successes, parameters), QUOTED)
+def judge_table1(measured: Sequence[Measured], parameters: Mapping[str, int]) -> Claims:
+    """Judge T1-1 to T1-9 on `Results.measured` and the parameter counts {"CE": .., "BE": .., "JOINT": ..}.
+
+    Each claim is judged on the largest gallery of a data set on which all the methods it names were measured (see `comparisons`).
+    """
+    return judge(SPECS, Table1(measured, parameters), QUOTED)

@@ -21,10 +21,11 @@ import pandas as pd
 from mmr_kit.cache import atomic_write
 from mmr_kit.errors import InputError
 from mmr_kit.reporting.claims import Claims
-from mmr_kit.reporting.paper import paper_value
+from mmr_kit.reporting.measured import Measured, by_language, mean_recall_of_query, same_seeds
+from mmr_kit.reporting.paper import paper_table, paper_value
 from mmr_kit.reporting.tables import Picture, SideBySide, document, plain_table
 from mmr_kit.reporting.trec import write_qrels, write_run
-from mmr_kit.retrieval.metrics import AT, bootstrap_interval, success
+from mmr_kit.retrieval.metrics import AT, bootstrap_interval, stratified_interval, success
 from mmr_kit.retrieval.ranking import Ranking
 
 COLUMNS = (
@@ -55,14 +56,15 @@ class Results:
     """The numbers of one table, collected by a notebook and written at its end.
 
     table: "table1", ...: names the paper's table where there is one, and the folder of the runs. run_depth: items a query in the run files.
-    paper_datasets: {our data set: the paper's data set beside which it stands}, filled by `add_rankings`.
+    paper_datasets: {our data set: the paper's data set beside which it stands}, and measured: what was ranked, query by query, for claims and mean
+    recalls; both filled by `add_rankings`.
     """
 
     def __init__(self, table: str, profile: str = "", run_depth: int = 20) -> None:
         self.table, self.profile, self.run_depth = table, profile, run_depth
         self.paper_datasets: dict[str, str] = {}
         self._rows: dict[tuple[Any, ...], dict[str, Any]] = {}
-        self._successes: dict[tuple[str, str, str], list[np.ndarray]] = {}
+        self.measured: list[Measured] = []
         self._runs: dict[str, tuple[Ranking, str]] = {}
         self._qrels: dict[str, dict[str, Collection[str]]] = {}
 
@@ -116,22 +118,33 @@ class Results:
                 mean, low, high = bootstrap_interval(values[:, :, column])
                 self.add(**what, metric=f"R@{m}", value=100 * mean, ci_low=100 * low, ci_high=100 * high, seed=seed, run=run, **printed)
         if beside:
-            self.paper_datasets[dataset.name] = beside
-        self._successes.setdefault((dataset.name, direction, method), []).append(hits)
+            self.paper_datasets[str(what["dataset"])] = beside
+        self.measured.append(Measured(what, hits, tuple(str(seed) for seed in rankings)))
         return hits
+
+    def add_mean_recall(self, mean: str = "mean", without: Collection[str] = (), paper_cell: Mapping[str, object] | None = None) -> None:
+        """Add mR of all that was ranked in both directions so far: a row a language, and one of language `mean` with the mean over the languages.
+
+        mR is the mean of R@1, R@5 and R@10 over both directions (section 5); its interval resamples the queries of each direction and language on their
+        own. without: languages that the mean row leaves out (Table 7: add_mean_recall("avg_non_english", without=["en"])). paper_cell: see `add_rankings`.
+        """
+        for columns, languages in by_language(self.measured):
+            over = [cell for language, cells in languages.items() if language not in without for cell in cells]
+            for language, cells in [*languages.items(), *([(mean, over)] if over else [])]:
+                series = list(enumerate(same_seeds(cells)))
+                beside = self.paper_datasets.get(columns["dataset"], "")
+                printed = self._printed(columns["method"], "", "mR", beside, {"language": language, **(paper_cell or {})})
+                shares = [mean_recall_of_query(cell.hits) for cell in cells]
+                queries = sum(cell.hits.shape[1] for cell in cells)
+                parts = [(seed, [values[i : i + 1] for values in shares]) for i, seed in series] + ([(MEAN, shares)] if len(series) > 1 else [])
+                for seed, strata in parts:
+                    value, low, high = (100 * number for number in stratified_interval(strata))
+                    self.add(**columns, language=language, metric="mR", value=value, ci_low=low, ci_high=high, n_queries=queries, seed=seed, **printed)
 
     @property
     def frame(self) -> pd.DataFrame:
         """All rows, with the columns COLUMNS in the order they were added."""
         return _frame(list(self._rows.values()))
-
-    @property
-    def successes(self) -> dict[tuple[str, str, str], np.ndarray]:
-        """{(dataset, direction, method): bool (seeds, queries, 3)}, where a table ranks each of these once (Table 1)."""
-        twice = [key for key, values in self._successes.items() if len(values) > 1]
-        if twice:
-            raise InputError(f"{twice[0]} was ranked more than once in {self.table}: use what add_rankings returned")
-        return {key: values[0] for key, values in self._successes.items()}
 
     def write(
         self,
@@ -174,6 +187,8 @@ class Results:
         number = re.fullmatch(r"table([1-9])", self.table)
         if not dataset or number is None:
             return {}
+        if direction and "direction" not in paper_table(int(number[1])):
+            return {}  # Tables 2 and 7 print mR only
         found = paper_value(int(number[1]), **{"method": method, "dataset": dataset, "direction": direction, "metric": metric, **(cell or {})})
         return {} if found is None else {"paper_value": found.value, "erratum": found.erratum}
 

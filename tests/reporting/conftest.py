@@ -1,10 +1,12 @@
 """A small data set and rankings of it, without a model."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
 
+from mmr_kit.reporting.measured import Measured
 from mmr_kit.retrieval.ranking import Ranking
 
 
@@ -48,5 +50,23 @@ def make_ranking() -> MakeRanking:
             for relevant in gallery.relevance(direction).values()
         ]
         return Ranking.from_scores(direction, list(gallery.relevance(direction)), [items] * len(scores), scores, depth)
+
+    return make
+
+
+Shares = float | tuple[float, float, float]
+Measure = Callable[..., Measured]
+
+
+@pytest.fixture(scope="session")
+def measure() -> Measure:
+    """A cell with exactly these shares of hits (R@1, R@5, R@10, or one for all three).
+
+    luck=0: the queries have one order of difficulty for all methods, so that differences are as sharp as they can be; else each luck has its own.
+    """
+
+    def make(shares: Shares, queries: int = 2000, seeds: int = 1, luck: int = 0, **columns: Any) -> Measured:
+        difficulty = (np.random.default_rng(luck).permutation(queries) + 0.5) / queries
+        return Measured(columns, np.stack([difficulty[:, None] < np.broadcast_to(shares, 3)] * seeds), tuple(str(seed) for seed in range(seeds)))
 
     return make

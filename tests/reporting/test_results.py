@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mmr_kit.errors import InputError
+from mmr_kit.reporting.measured import select
 from mmr_kit.reporting.results import COLUMNS, MEAN, Results, headline, read_results
 from mmr_kit.reporting.tables import Picture
 from mmr_kit.retrieval.metrics import bootstrap_interval, recall
@@ -79,13 +80,68 @@ def test_a_cell_of_another_table(gallery: Any, make_ranking: Any) -> None:
         results.add_rankings({0: make_ranking(gallery)}, gallery, method="SEP+COOP", k=k, paper_cell={"k": k}, variant=f"k{k}")
     assert results.frame.query("metric == 'R@1'")["paper_value"].tolist() == [53.2, 52.8]
     assert results.frame["run"].iloc[0] == "runs/table8/pictograms_a.k10.SEP+COOP.image_retrieval.seed0.run.gz"
-    with pytest.raises(InputError, match="more than once"):
-        _ = results.successes
 
 
-def test_successes_are_what_the_claims_need(results: Results) -> None:
-    shapes = {key: values.shape for key, values in results.successes.items()}
-    assert shapes == {("pictograms_a", d, m): (2, n, 3) for m in ("CE", "BE") for d, n in (("image_retrieval", 120), ("text_retrieval", 24))}
+def test_what_was_measured_is_kept_for_the_claims(results: Results) -> None:
+    (cell,) = select(results.measured, method="BE", direction="image_retrieval")
+    assert len(results.measured) == 4
+    assert (cell.hits.shape, cell.hits.dtype, cell.seeds) == ((2, 120, 3), np.dtype(bool), ("0", "1"))
+    assert [cell[name] for name in ("dataset", "k", "language", "n_queries", "n_items", "lambda")] == ["pictograms_a", 20, "en", 120, 24, ""]
+    assert select(results.measured, method="CE", k=None) == [cell for cell in results.measured if cell["method"] == "CE"]
+
+
+LANGUAGES = ("en", "de", "fr", "cs")
+BOTH = ("image_retrieval", "text_retrieval")
+
+
+def multilingual(table: str, make_gallery: Any, make_ranking: Any, seeds: int = 1) -> Results:
+    """BE in four languages, each with queries and a skill of its own."""
+    results = Results(table)
+    for skill, language in enumerate(LANGUAGES):
+        gallery = make_gallery(f"m-{language}", 6 + skill)
+        for direction in BOTH:
+            rankings = {seed: make_ranking(gallery, direction, skill / 2, seed) for seed in range(seeds)}
+            results.add_rankings(rankings, gallery, method="BE", dataset="m", language=language, paper_dataset="Multi30k 1k")
+    assert results.paper_datasets == {"m": "Multi30k 1k"}
+    return results
+
+
+def test_mean_recall_over_directions_and_languages(make_gallery: Any, make_ranking: Any) -> None:
+    results = multilingual("table2", make_gallery, make_ranking)
+    single = {language: results.frame.query(f"language == '{language}'")["value"].mean() for language in LANGUAGES}  # 2 directions x 3 metrics
+    results.add_mean_recall()
+    rows = results.frame.query("metric == 'mR'").set_index("language")
+    assert list(rows.index) == [*LANGUAGES, "mean"]
+    for language in LANGUAGES:
+        assert rows.loc[language, "value"] == pytest.approx(single[language])
+    assert rows.loc["mean", "value"] == pytest.approx(sum(single.values()) / 4), "each language weighs the same, whatever its queries"
+    assert rows["paper_value"].tolist() == [82.8, 78.0, 75.1, 73.6, 77.4]
+    assert set(rows["direction"]) == {""}
+    assert rows.loc["en", "n_queries"] == 30 + 6
+    assert (rows["ci_low"] < rows["value"]).all()
+    assert (rows["value"] < rows["ci_high"]).all()
+    assert np.ptp(rows.loc["mean", ["ci_low", "ci_high"]]) < np.ptp(rows.loc["en", ["ci_low", "ci_high"]]), "more queries, more certainty"
+
+
+def test_mean_recall_without_a_language(make_gallery: Any, make_ranking: Any) -> None:
+    results = multilingual("table7", make_gallery, make_ranking, seeds=2)
+    results.add_mean_recall("avg_non_english", without=["en"])
+    rows = headline(results.frame.query("metric == 'mR'")).set_index("language")
+    assert rows.loc["avg_non_english", "value"] == pytest.approx(rows.loc[["de", "fr", "cs"], "value"].mean())
+    assert rows["paper_value"].tolist() == [81.3, 52.4, 49.7, 39.6, 47.2], "this paper's BE, not the literature's"
+    by_seed = results.frame.query("metric == 'mR' and language == 'fr'").set_index("seed")["value"]
+    assert list(by_seed.index) == ["0", "1", MEAN]
+    assert by_seed[MEAN] == pytest.approx(by_seed.iloc[:2].mean())
+
+
+def test_mean_recall_needs_both_directions_and_the_same_seeds(gallery: Any, make_ranking: Any) -> None:
+    results = Results("table2")
+    results.add_rankings({0: make_ranking(gallery)}, gallery, method="BE")
+    with pytest.raises(InputError, match="mR needs each direction once"):
+        results.add_mean_recall()
+    results.add_rankings({1: make_ranking(gallery, "text_retrieval")}, gallery, method="BE")
+    with pytest.raises(InputError, match="mR needs the same seeds"):
+        results.add_mean_recall()
 
 
 def test_headline_takes_the_mean(results: Results) -> None:
@@ -230,6 +286,6 @@ def test_a_missing_csv(tmp_path: Path) -> None:
 
 
 def test_the_interval_is_over_queries_and_seeds(results: Results) -> None:
-    values = results.successes["pictograms_a", "image_retrieval", "BE"][:, :, 0]
+    (cell,) = select(results.measured, method="BE", direction="image_retrieval")
     row = headline(results.frame).query("method == 'BE' and direction == 'image_retrieval' and metric == 'R@1'").iloc[0]
-    np.testing.assert_allclose(row[["value", "ci_low", "ci_high"]].astype(float), 100 * np.array(bootstrap_interval(values)))
+    np.testing.assert_allclose(row[["value", "ci_low", "ci_high"]].astype(float), 100 * np.array(bootstrap_interval(cell.hits[:, :, 0])))

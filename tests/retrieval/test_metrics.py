@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mmr_kit.errors import InputError
-from mmr_kit.retrieval.metrics import bootstrap_interval, mean_recall, paired_bootstrap, recall, success
+from mmr_kit.retrieval.metrics import bootstrap_interval, bootstrap_means, mean_recall, paired_bootstrap, recall, stratified_interval, success
 from mmr_kit.retrieval.ranking import Ranking
 
 ITEMS = [f"item-{i}" for i in range(12)]
@@ -154,6 +154,37 @@ def test_pairing_removes_what_the_queries_share() -> None:
     paired = paired_bootstrap(a, b)
     assert paired.low > 0
     assert np.ptp(paired[1:]) < np.ptp(bootstrap_interval(a)[1:]) / 3
+
+
+def test_strata_weigh_the_same_and_are_resampled_apart() -> None:
+    """100 and 5000 queries: the mean of the two means, with the interval of the sum of two independent halves."""
+    generator = np.random.default_rng(6)
+    few, many = generator.random((1, 100)) < 0.3, generator.random((1, 5000)) < 0.9
+    mean, low, high = stratified_interval([few, many])
+    half = 1.96 * np.sqrt(few.var() / 100 + many.var() / 5000) / 2
+    assert mean == pytest.approx((few.mean() + many.mean()) / 2)
+    assert (low, high) == pytest.approx((mean - half, mean + half), abs=0.006)
+
+
+def test_strata_of_one_size_are_not_drawn_alike() -> None:
+    """Were they, two opposite strata would cancel in every draw."""
+    values = np.random.default_rng(7).random((1, 400)) < 0.5
+    assert np.ptp(stratified_interval([values, ~values])[1:]) > 0.05
+    assert np.corrcoef(bootstrap_means([values]), bootstrap_means([np.zeros_like(values), values]))[0, 1] < 0.1
+    assert bootstrap_means([values]) == pytest.approx(1 - bootstrap_means([~values])), "but two calls are paired"
+
+
+def test_one_draw_of_seeds_serves_all_strata() -> None:
+    """A good training is good in both directions: the spread between seeds does not average out."""
+    good_and_bad = np.broadcast_to(np.array([[0.2], [0.8]]), (2, 50))
+    assert stratified_interval([good_and_bad] * 4) == pytest.approx(bootstrap_interval(good_and_bad))
+
+
+def test_strata_need_the_same_seeds() -> None:
+    with pytest.raises(InputError, match=r"all strata need the same seeds, not \[1, 2\]"):
+        stratified_interval([np.zeros((1, 5)), np.zeros((2, 5))])
+    with pytest.raises(InputError, match="at least one stratum"):
+        stratified_interval([])
 
 
 def test_wrong_shapes() -> None:

@@ -9,9 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mmr_kit.errors import InputError
+from mmr_kit.retrieval import rerank
 from mmr_kit.retrieval import retrieve as module
 from mmr_kit.retrieval.ranking import DIRECTIONS, Ranking
-from mmr_kit.retrieval.retrieve import bi_encode, cooperate, cross_encode, rerank_all, retrieve, search_images
+from mmr_kit.retrieval.rerank import score_candidates
+from mmr_kit.retrieval.retrieve import bi_encode, cooperate, cross_encode, retrieve, search_images
 
 
 class Gallery:
@@ -127,7 +129,7 @@ def test_retrieve_is_one_direction_of_either(direction: str) -> None:
 def test_more_pairs_than_are_scored_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     gallery, model = Gallery(6, 8), Table(8, 6)
     expected, told = cross_encode(model, gallery), []
-    monkeypatch.setattr(module, "PAIRS_AT_ONCE", 7)
+    monkeypatch.setattr(rerank, "PAIRS_AT_ONCE", 7)
     found = cross_encode(model, gallery, lambda done, total: told.append((done, total)))
     assert told == [(min(start + 7, 48), 48) for start in range(0, 48, 7)]
     for direction in DIRECTIONS:
@@ -155,7 +157,7 @@ def test_search_with_a_caption_of_ones_own() -> None:
 def test_reranking_nothing_new_asks_nothing_new() -> None:
     gallery, model = Gallery(6, 8), Table(8, 6)
     ranking = retrieve(model, gallery, "image_retrieval", 3)
-    first, second = rerank_all(model, gallery, [ranking, ranking])
+    first, second = (scored.ranking(3) for scored in score_candidates(model, gallery, [ranking, ranking]))
     assert as_dict(first) == as_dict(second)
     assert set(model.scored.values()) == {1}
 

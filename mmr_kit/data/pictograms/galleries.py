@@ -61,9 +61,10 @@ def draw_split(artist: Artist, size: int, captions: dict[str, int]) -> Split:
     return split
 
 
-def make_unique(split: Split, artist: Artist, unlike: Sequence[Split]) -> None:
+def make_unique(split: Split, artist: Artist, unlike: Sequence[Split], within: bool = True) -> None:
     """Redraw captions, and where that does not help scenes, until no caption fits two images, neither here nor between here and the galleries `unlike`.
 
+    within: False allows that captions fit several images here, as in a pool of distractors that nobody queries.
     Raises InputError where the world is too small for so many different images.
     """
     foreign_scenes = SceneFacts.of([scene for other in unlike for scene in other.scenes])
@@ -80,7 +81,7 @@ def make_unique(split: Split, artist: Artist, unlike: Sequence[Split]) -> None:
     new_captions, new_scenes = np.arange(len(keys)), np.arange(len(split.scenes))
     for _ in range(ROUNDS):
         bad_scenes = set(new_scenes[fitting_pairs(foreign_captions, scenes[new_scenes])[1]].tolist())
-        bad_captions = _fit_elsewhere(captions, scenes, owner, new_captions, new_scenes)
+        bad_captions = _fit_elsewhere(captions, scenes, owner, new_captions, new_scenes) if within else set()
         bad_captions |= set(new_captions[fitting_pairs(captions[new_captions], foreign_scenes)[0]].tolist())
         if not bad_scenes and not bad_captions:
             return

@@ -36,6 +36,7 @@ class WorldSpec(BaseModel):
     gists: how many global impressions the scenes share; 0: none, every scene is on its own.
     features: "detector" (128 values a region) or "crops" (the 768 pixel values of the 16 x 16 crop, in [0, 1]).
     unlike: worlds whose dev and test captions fit no dev or test image of this one, and the other way round.
+    distractors: that captions may fit several images of a gallery here: a pool that is merged into other galleries and never queried.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -47,6 +48,7 @@ class WorldSpec(BaseModel):
     gists: NonNegativeInt = 60
     features: Literal["detector", "crops"] = "detector"
     unlike: tuple[WorldSpec, ...] = Field(default=())
+    distractors: bool = False
 
 
 def source_identity() -> str:
@@ -64,7 +66,7 @@ def draw_world(spec: WorldSpec, splits: Sequence[SplitName] = SPLITS) -> dict[Sp
         artist = Artist(spec.domain, spec.seed, spec.gists, name)
         world[name] = draw_split(artist, spec.sizes.get(name, 0), captions)
         if name in GALLERIES:
-            make_unique(world[name], artist, unlike)
+            make_unique(world[name], artist, unlike, within=not spec.distractors)
     return world
 
 

@@ -1,0 +1,66 @@
+"""The claims of Tables 2 and 7 on mR in several languages: trained on all of them, and trained on English alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+
+import numpy as np
+
+from mmr_kit.reporting.claims import Claims, judge
+from mmr_kit.reporting.comparisons import Judge, Parts, mean_recalls, methods
+from mmr_kit.reporting.evidence import Finding, above_all, apart, at_least, by_far, greater, not_measured
+from mmr_kit.reporting.measured import Measured, values_of
+
+METHODS = ("CE", "BE", "SEP+COOP", "JOINT+COOP")
+COMPETITIVE = 1.0  # T2-2: "about 1 point" (claims.csv); the paper prints 78.0 for JOINT+COOP and 78.6 for CE
+FAR_BEHIND = by_far(84.2 - 45.2)  # T7-1: CE 84.2 in English, 45.2 on average in the others
+
+
+def best_mean(method: str) -> Judge:
+    """A method has the highest mR, averaged over the languages."""
+    others = tuple(other for other in METHODS if other != method)
+    return lambda measured: mean_recalls(measured, methods(method, *others), above_all(*others))
+
+
+def competitive(measured: Sequence[Measured]) -> Parts:
+    """JOINT+COOP is near CE or above it, and below SEP+COOP, which the paper finds best (T2-1)."""
+    near = mean_recalls(measured, methods("JOINT+COOP", "CE"), partial(at_least, margin=COMPETITIVE), "JOINT+COOP beside CE")
+    not_best = mean_recalls(measured, methods("SEP+COOP", "JOINT+COOP"), greater, "not the best: SEP+COOP above JOINT+COOP")
+    return [*near, *not_best]
+
+
+def english_ahead(measured: Sequence[Measured]) -> Parts:
+    """mR in English minus its mean over the other languages, for each method; the queries differ, so each language is resampled on its own."""
+    others = [language for language in values_of(measured, "language") if language != "en"]
+    if not others:
+        return [("", not_measured("no language beside English"))]
+
+    def test(english: Sequence[np.ndarray], *foreign: Sequence[np.ndarray]) -> Finding:
+        return greater(*apart(english, [values for language in foreign for values in language]), by=FAR_BEHIND)
+
+    sides = {method: [{"method": method, "language": language} for language in ("en", *others)] for method in METHODS}
+    return [part for method, languages in sides.items() for part in mean_recalls(measured, languages, test, method, strata=("direction",))]
+
+
+def elsewhere(judged: Judge) -> Judge:
+    """A claim on the languages beside English."""
+    return lambda measured: judged([cell for cell in measured if cell["language"] != "en"])
+
+
+TABLE2: dict[str, Judge] = {"T2-1": best_mean("SEP+COOP"), "T2-2": competitive}
+TABLE7: dict[str, Judge] = {
+    "T7-1": english_ahead,
+    "T7-2": elsewhere(best_mean("SEP+COOP")),
+    "T7-3": elsewhere(lambda measured: mean_recalls(measured, methods("BE", "CE"), greater)),
+}
+
+
+def judge_table2(measured: Sequence[Measured]) -> Claims:
+    """Judge T2-1 and T2-2 on cells with columns method (CE, BE, SEP+COOP, JOINT+COOP), language and direction, trained on all languages."""
+    return judge(TABLE2, measured)
+
+
+def judge_table7(measured: Sequence[Measured]) -> Claims:
+    """Judge T7-1 to T7-3 on cells as for Table 2, trained on English alone."""
+    return judge(TABLE7, measured)

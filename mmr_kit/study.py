@@ -1,0 +1,135 @@
+"""What every notebook of a table does: recipes of a data set's models, evaluations of the methods, their rows, and the files of the finished table."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mmr_kit.data.datasets import load_dataset
+from mmr_kit.errors import InputError
+from mmr_kit.experiments import METHODS, Evaluation, evaluate, train, training_record
+from mmr_kit.recipes import Recipe
+from mmr_kit.reporting.checks import check_runs
+from mmr_kit.reporting.claims import Claims
+from mmr_kit.reporting.provenance import provenance
+from mmr_kit.reporting.results import Results
+from mmr_kit.reporting.tables import Picture, SideBySide
+from mmr_kit.retrieval.ranking import DIRECTIONS
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+Key = tuple[str, str, int]  # trained model ("CE", "BE", "JOINT"), data set, seed
+
+
+def parameters_of(namespace: Mapping[str, Any]) -> dict[str, bool | int | float | str]:
+    """The plain values among a notebook's variables, taken right after its parameters cell: parameters_of(vars()). IPython's own are left out."""
+    plain = {name: value for name, value in namespace.items() if isinstance(value, bool | int | float | str)}
+    return {name: value for name, value in plain.items() if not name.startswith("_") and name != "results_dir"}
+
+
+def make_recipes(datasets: Iterable[str], start: str, steps: Mapping[str, int], seeds: int, pretrain_steps: int = 0, **settings: Any) -> dict[Key, Recipe]:
+    """A recipe for each model (the keys of `steps`), data set and seed, all from one start; settings: further fields of `Recipe`.
+
+    pretrain_steps: of a pretraining on the data set's own training split, for a start that never saw images; it is done now, by the first seed only.
+    """
+    datasets = list(datasets)
+    starts = dict.fromkeys(datasets, start)
+    if pretrain_steps:
+        of_pretraining = {name: value for name, value in settings.items() if name not in ("train_images", "half_size", "negatives", "pooling", "mined_by")}
+        pretraining = [Recipe("PRETRAINING", name, start, pretrain_steps, **of_pretraining) for name in datasets]
+        starts = dict(zip(datasets, map(str, train(pretraining)), strict=True))
+    return {(model, name, seed): Recipe(model, name, starts[name], count, seed=seed, **settings)
+            for name in datasets for model, count in steps.items() for seed in range(seeds)}  # fmt: skip
+
+
+def make_evaluations(recipes: Mapping[Key, Recipe], methods: Iterable[str], galleries: Sequence[int] = (0,), on: str = "",
+                     **settings: Any) -> list[Evaluation]:
+    """An evaluation for each method, data set, seed and gallery (so many images of the test split; 0: all); settings: further fields of `Evaluation`.
+
+    Methods in which CE scores every pair are measured on the last gallery only, which is to be the smallest. on: another data set than that of the training.
+    """
+    made = []
+    for method in methods:
+        if method not in METHODS:
+            raise InputError(f"no method {method!r}; there are {', '.join(METHODS)}")
+        retriever, reranker = METHODS[method]
+        for name, seed in dict.fromkeys((name, seed) for _, name, seed in recipes):
+            parts = [recipes[part, name, seed] if part else None for part in (retriever, reranker)]
+            made += [Evaluation(method, on or name, *parts, images=images, **settings)
+                     for images in dict.fromkeys(galleries) if retriever or images == galleries[-1]]  # fmt: skip
+    return made
+
+
+def measure(results: Results, evaluations: Iterable[Evaluation], runs_of: Collection[int] | None = None, **columns: Any) -> None:
+    """Rank what is not ranked yet, and add R@1, R@5 and R@10 of each evaluation in both directions; evaluations that differ by seed only share their rows.
+
+    The columns of the rows come from the evaluation, further ones (or others) from `columns`. runs_of: seeds whose run files are written (None: all).
+    """
+    evaluations = list(evaluations)
+    groups: dict[Evaluation, list[tuple[int, dict[str, Any]]]] = {}
+    for evaluation, rankings in zip(evaluations, evaluate(evaluations), strict=True):
+        groups.setdefault(_without_seed(evaluation), []).append((evaluation.seed, rankings))
+    for evaluation, of_seeds in groups.items():
+        described = _columns(evaluation, results.table) | columns
+        cell = {name: described[name] for name in ("k", "combination", "lambda") if results.table in ("table8", "table9") and name in described}
+        gallery, variant = evaluation.data(), _variant(evaluation, described)
+        for direction in DIRECTIONS:
+            rankings = {seed: by_direction[direction] for seed, by_direction in of_seeds}
+            results.add_rankings(rankings, gallery, variant=variant, paper_cell=cell, runs_of=runs_of, **described)
+
+
+def publish(results: Results, folder: str, name: str, recipes: Iterable[Recipe], parameters: Mapping[str, Any], *, title: str, table: SideBySide,
+            claims: Claims | None = None, figures: Mapping[str, tuple[Figure, str]]) -> None:
+    """Write the table's files into `folder` (see `Results.write`; "" writes nothing) and recompute every number from its run file.
+
+    figures: {"" or a suffix of the file name: (figure, its description in words)}.
+    """
+    if not folder:
+        return
+    from mmr_kit.reporting.figures import save_png  # here: a plotting library takes its time to load
+
+    recipes = list(dict.fromkeys(recipes))
+    pictures = []
+    for suffix, (figure, description) in figures.items():
+        file = f"{name}_{suffix}.png" if suffix else f"{name}.png"
+        save_png(figure, Path(folder) / file)
+        pictures.append(Picture(file, description))
+    durations = {f"train {recipe.label}, {recipe.steps} steps": training_record(recipe)["seconds"] for recipe in recipes}
+    hashes = {recipe.dataset: load_dataset(recipe.dataset, "train", recipe.languages).fingerprint for recipe in recipes}
+    results.write(Path(folder), name, provenance(parameters, hashes, durations), title=title, table=table, claims=claims, pictures=pictures)
+    check_runs(results.frame, Path(folder))
+
+
+def _without_seed(evaluation: Evaluation) -> Evaluation:
+    retriever, reranker = (replace(recipe, seed=0) if recipe else None for recipe in (evaluation.retriever, evaluation.reranker))
+    return replace(evaluation, retriever=retriever, reranker=reranker)
+
+
+def _columns(evaluation: Evaluation, table: str) -> dict[str, Any]:
+    """The result columns that an evaluation determines."""
+    recipe = evaluation.retriever or evaluation.reranker
+    assert recipe is not None
+    reranks = bool(evaluation.retriever and evaluation.reranker)
+    columns: dict[str, Any] = {
+        "method": evaluation.method, "backbone": "oscar, half size" if recipe.half_size else "oscar",
+        "trained_on": f"{recipe.dataset}_{recipe.train_images}" if recipe.train_images else recipe.dataset, "k": evaluation.k if reranks else None,
+        "language": "+".join(evaluation.languages),
+    }  # fmt: skip
+    if evaluation.distractors:
+        columns |= {"dataset": replace(evaluation, distractors=()).data().name, "collection": " + ".join((evaluation.dataset, *evaluation.distractors))}
+    if table == "table9":
+        columns |= {"combination": evaluation.combination, "lambda": None if evaluation.combination == "none" else evaluation.weight}
+    return columns
+
+
+def _variant(evaluation: Evaluation, columns: Mapping[str, Any]) -> str:
+    """What tells the run files of one table, data set and method apart."""
+    told = [columns["trained_on"]] if columns["trained_on"] != evaluation.dataset else []
+    told += ["half"] if columns["backbone"] != "oscar" else []
+    told += [columns["language"]] if columns["language"] != "en" else []
+    told += [f"k{evaluation.k}"] if columns["k"] else []
+    told += [f"{evaluation.combination}-{round(100 * evaluation.weight):03d}"] if evaluation.combination != "none" else []
+    return "-".join(told)
