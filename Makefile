@@ -27,16 +27,21 @@ ifneq ($(MMR_DATA_DIR),)
 export MMR_DATA_DIR := $(abspath $(MMR_DATA_DIR))
 endif
 
-.PHONY: tables pretrained lab test lint bench clean install install-test install-minilm
+.PHONY: tables pretrained pretraining lab test lint bench clean install install-test install-minilm
 
 tables: $(if $(filter flickr8k,$(PROFILE)),install-minilm,install)
 	$(BIN)/mmr regenerate --profile $(PROFILE) $(ARGS)
 
-# The committed start of the generated world, mmr_kit/pretrained/pictograms, made again in two stages.
+# The committed starts of the generated world, mmr_kit/pretrained/, made again in two stages each: one for English, one for four languages.
+FOUR = --language en --language de --language fr --language cs
 pretrained: install
-	$(BIN)/mmr train PRETRAINING --dataset pictograms_pool --steps 2600 --warmup-steps 100 --output .mmr_cache/first_stage
-	$(BIN)/mmr train PRETRAINING --dataset pictograms_similar --start .mmr_cache/first_stage --steps 2000 --warmup-steps 100 --batch-size 64 \
-		--output pretrained_pictograms
+	$(MAKE) pretraining NAME=pictograms LANGUAGES=
+	$(MAKE) pretraining NAME=pictograms_multilingual LANGUAGES="$(FOUR)"
+
+pretraining:
+	$(BIN)/mmr train PRETRAINING --dataset pictograms_pool $(LANGUAGES) --steps 2600 --warmup-steps 100 --output .mmr_cache/$(NAME)_first_stage
+	$(BIN)/mmr train PRETRAINING --dataset pictograms_similar $(LANGUAGES) --start .mmr_cache/$(NAME)_first_stage --steps 2000 --warmup-steps 100 \
+		--batch-size 64 --output pretrained_$(NAME)
 
 lab: install
 	$(BIN)/jupyter lab $(if $(filter 0,$(shell id -u)),--allow-root) $(ARGS) notebooks/00_quickstart.ipynb

@@ -113,8 +113,8 @@ def train(
 
     Example: mmr train JOINT --dataset pictograms_a --steps 1200 --output models/joint
     """
-    from mmr_kit.experiments import Recipe
     from mmr_kit.experiments import train as train_models
+    from mmr_kit.recipes import Recipe
 
     recipe = Recipe(method, dataset, start=start, steps=steps, learning_rate=learning_rate, batch_size=batch_size, match_batch_size=match_batch_size,
                     seed=seed, languages=tuple(language or ["en"]), train_images=train_images, half_size=half_size, warmup_steps=warmup_steps)  # fmt: skip

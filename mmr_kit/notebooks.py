@@ -86,13 +86,17 @@ def find_notebooks(folder: Path = NOTEBOOKS) -> dict[str, Path]:
 def tasks(
     profile: str, only: Iterable[str] = (), overrides: Mapping[str, str] | None = None, notebooks: Path = NOTEBOOKS, results: Path = RESULTS
 ) -> list[Task]:
-    """The notebooks to run under a profile, in the order of their names; all of them where `only` is empty. Raises InputError."""
-    found = find_notebooks(notebooks)
-    wanted = sorted({name.removesuffix(".ipynb") for name in only} or found)
-    for name in wanted:
+    """The notebooks to run under a profile, in the order of their names; where `only` is empty all but those that the profile's `leave_out` names.
+
+    Raises InputError.
+    """
+    found, values = find_notebooks(notebooks), load_profile(profile, notebooks)
+    left_out = str(values.pop("leave_out", "")).split()
+    wanted = sorted({name.removesuffix(".ipynb") for name in only} or set(found) - set(left_out))
+    for name in (*wanted, *left_out):
         if name not in found:
             raise InputError(f"unknown notebook {name!r}{near(name, found)}; notebooks: {', '.join(found)}")
-    values, declared = load_profile(profile, notebooks), {name: declared_parameters(path) for name, path in found.items()}
+    declared = {name: declared_parameters(path) for name, path in found.items()}
     settings = effective_parameters(declared, values, overrides or {}, wanted, f"profile {profile}")
     shared = {"profile": profile, "package": _folder_hash(Path(__file__).parent, NOT_COMPUTING), "manifests": _folder_hash(ROOT / "data_manifests")}
     made = []

@@ -25,6 +25,7 @@ SECONDS_BETWEEN_LINES = 5.0
 ENVIRONMENT = {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE", "TOKENIZERS_PARALLELISM": "false", "PYTHONUNBUFFERED": "1"}
 Task = tuple[str, dict[str, Any]]  # label for people, JSON object for the child
 Progress = Callable[[dict[str, Any]], None]
+Events = queue.Queue[tuple[int, dict[str, Any]]]  # number of a child, and what it said
 
 
 def worker_count() -> int:
@@ -35,21 +36,19 @@ def worker_count() -> int:
 
 
 def run_children(module: str, tasks: list[Task], workers: int) -> None:
-    """Run every task, in order, on `workers` children; raises InputError or RuntimeError with the child's message where one fails (the others are stopped)."""
+    """Run every task, in order, on `workers` children; raises InputError or RuntimeError with the child's message where one fails (the others are stopped).
+
+    Children that have done their work wait for the next call: starting one takes as long as importing PyTorch.
+    """
     waiting, busy = list(reversed(tasks)), dict[int, str]()
-    events: queue.Queue[tuple[int, dict[str, Any]]] = queue.Queue()
+    events: Events = queue.Queue()
     show = _bars() if _interactive() else _lines()
-    children = [_start(module, number, events) for number in range(min(workers, len(tasks)))]
+    children = _take(module, min(workers, len(tasks)), events)
 
     def feed(number: int) -> None:
         if waiting:
-            label, task = waiting.pop()
-            busy[number] = label
-            stdin = children[number].stdin
-            assert stdin is not None
-            with contextlib.suppress(BrokenPipeError):  # the child is dead: the event "ended" says so
-                stdin.write(json.dumps(task) + "\n")
-                stdin.flush()
+            busy[number], task = waiting.pop()
+            children[number].send(task)
 
     try:
         for number in range(len(children)):
@@ -66,30 +65,68 @@ def run_children(module: str, tasks: list[Task], workers: int) -> None:
             elif "error" in event:
                 raise (InputError if event.get("kind") == "InputError" else RuntimeError)(f"{busy[number]}: {event['error']}")
             else:
-                raise RuntimeError(f"{busy[number]}: its process ended with status {children[number].wait()}; last words: {event['ended'] or 'none'}")
-    finally:
+                raise RuntimeError(f"{busy[number]}: its process ended with status {children[number].process.wait()}; "
+                                   f"last words: {event['ended'] or 'none'}")
+    except BaseException:
         for child in children:
-            child.kill()
-            child.wait()
+            child.stop()
+        raise
+    with _lock:
+        _idle.extend(children)
 
 
-def _start(module: str, number: int, events: queue.Queue[tuple[int, dict[str, Any]]]) -> subprocess.Popen[str]:
-    child = subprocess.Popen([sys.executable, "-m", module], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-                             env={**os.environ, **ENVIRONMENT})
-    stdout = child.stdout
-    assert stdout is not None
+class _Child:
+    """A child process; `report` says where its events go, and under which number."""
 
-    def read() -> None:
+    def __init__(self, module: str, environment: dict[str, str]) -> None:
+        self.made_of = module, environment
+        self.report: tuple[int, Events] = 0, queue.Queue()
+        self.process = subprocess.Popen([sys.executable, "-m", module], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                                        env=environment)
+        threading.Thread(target=self._read, daemon=True).start()
+
+    def send(self, task: dict[str, Any]) -> None:
+        assert self.process.stdin is not None
+        with contextlib.suppress(BrokenPipeError):  # the child is dead: the event "ended" says so
+            self.process.stdin.write(json.dumps(task) + "\n")
+            self.process.stdin.flush()
+
+    def stop(self) -> None:
+        self.process.kill()
+        self.process.wait()
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
         words = ""
-        for line in stdout:
+        for line in self.process.stdout:
             if line.startswith('{"'):
-                events.put((number, json.loads(line)))
+                self._tell(json.loads(line))
             else:
                 words = (words + line)[-2000:]
-        events.put((number, {"ended": words.strip()}))
+        self._tell({"ended": words.strip()})
 
-    threading.Thread(target=read, daemon=True).start()
-    return child
+    def _tell(self, event: dict[str, Any]) -> None:
+        number, events = self.report
+        events.put((number, event))
+
+
+_idle: list[_Child] = []
+_lock = threading.Lock()
+
+
+def _take(module: str, count: int, events: Events) -> list[_Child]:
+    """`count` children, waiting ones first; those that died, or were started for something else or in another environment, are stopped."""
+    made_of = module, {**os.environ, **ENVIRONMENT}
+    with _lock:
+        waiting = [child for child in _idle if child.process.poll() is None and child.made_of == made_of]
+        for child in _idle:
+            if child not in waiting:
+                child.stop()
+        _idle[:] = waiting[count:]
+    children = waiting[:count] + [_Child(*made_of) for _ in range(count - len(waiting))]
+    for number, child in enumerate(children):
+        child.report = number, events
+    return children
 
 
 def child_main(work: Callable[[dict[str, Any], Progress], None]) -> None:

@@ -16,7 +16,7 @@ from mmr_kit.reporting.claims import Claims
 from mmr_kit.reporting.provenance import provenance
 from mmr_kit.reporting.results import Results
 from mmr_kit.reporting.tables import Picture, SideBySide
-from mmr_kit.retrieval.ranking import DIRECTIONS
+from mmr_kit.retrieval.ranking import DIRECTIONS, Ranking
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -57,8 +57,8 @@ def make_evaluations(recipes: Mapping[Key, Recipe], methods: Iterable[str], gall
             raise InputError(f"no method {method!r}; there are {', '.join(METHODS)}")
         retriever, reranker = METHODS[method]
         for name, seed in dict.fromkeys((name, seed) for _, name, seed in recipes):
-            parts = [recipes[part, name, seed] if part else None for part in (retriever, reranker)]
-            made += [Evaluation(method, on or name, *parts, images=images, **settings)
+            of_retriever, of_reranker = (recipes[part, name, seed] if part else None for part in (retriever, reranker))
+            made += [Evaluation(method, on or name, of_retriever, of_reranker, images=images, **settings)
                      for images in dict.fromkeys(galleries) if retriever or images == galleries[-1]]  # fmt: skip
     return made
 
@@ -69,16 +69,17 @@ def measure(results: Results, evaluations: Iterable[Evaluation], runs_of: Collec
     The columns of the rows come from the evaluation, further ones (or others) from `columns`. runs_of: seeds whose run files are written (None: all).
     """
     evaluations = list(evaluations)
-    groups: dict[Evaluation, list[tuple[int, dict[str, Any]]]] = {}
+    groups: dict[Evaluation, list[tuple[int, dict[str, Ranking]]]] = {}
     for evaluation, rankings in zip(evaluations, evaluate(evaluations), strict=True):
         groups.setdefault(_without_seed(evaluation), []).append((evaluation.seed, rankings))
     for evaluation, of_seeds in groups.items():
         described = _columns(evaluation, results.table) | columns
-        cell = {name: described[name] for name in ("k", "combination", "lambda") if results.table in ("table8", "table9") and name in described}
-        gallery, variant = evaluation.data(), _variant(evaluation, described)
+        printed_by = {"table8": ("k",), "table9": ("combination", "lambda")}.get(results.table, ())  # columns that tell the paper's cells apart
+        cell: dict[str, object] = {column: described[column] for column in printed_by}
+        gallery, variant = evaluation.data(), _variant(evaluation, described, results.table)
         for direction in DIRECTIONS:
-            rankings = {seed: by_direction[direction] for seed, by_direction in of_seeds}
-            results.add_rankings(rankings, gallery, variant=variant, paper_cell=cell, runs_of=runs_of, **described)
+            of_direction = {seed: by_direction[direction] for seed, by_direction in of_seeds}
+            results.add_rankings(of_direction, gallery, variant=variant, paper_cell=cell, runs_of=runs_of, **described)
 
 
 def publish(results: Results, folder: str, name: str, recipes: Iterable[Recipe], parameters: Mapping[str, Any], *, title: str, table: SideBySide,
@@ -125,11 +126,10 @@ def _columns(evaluation: Evaluation, table: str) -> dict[str, Any]:
     return columns
 
 
-def _variant(evaluation: Evaluation, columns: Mapping[str, Any]) -> str:
-    """What tells the run files of one table, data set and method apart."""
+def _variant(evaluation: Evaluation, columns: Mapping[str, Any], table: str) -> str:
+    """What tells the run files of one table, gallery and method apart."""
     told = [columns["trained_on"]] if columns["trained_on"] != evaluation.dataset else []
     told += ["half"] if columns["backbone"] != "oscar" else []
-    told += [columns["language"]] if columns["language"] != "en" else []
-    told += [f"k{evaluation.k}"] if columns["k"] else []
-    told += [f"{evaluation.combination}-{round(100 * evaluation.weight):03d}"] if evaluation.combination != "none" else []
+    told += [f"k{evaluation.k}"] if table == "table8" else []
+    told += [f"{evaluation.combination}{round(100 * evaluation.weight):03d}"] if evaluation.combination != "none" else []
     return "-".join(told)

@@ -58,7 +58,7 @@ def test_help_lists_all_commands_without_loading_torch() -> None:
 
 
 def test_train_options_default_to_the_recipe() -> None:
-    from mmr_kit.experiments import Recipe
+    from mmr_kit.recipes import Recipe
 
     recipe = {name: parameter.default for name, parameter in inspect.signature(Recipe).parameters.items()}
     options = {name: parameter.default for name, parameter in inspect.signature(cli.train).parameters.items()}

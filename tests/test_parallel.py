@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -42,12 +43,14 @@ if __name__ == "__main__":
 
 
 @pytest.fixture
-def log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """Where the children write who they are."""
     (tmp_path / "child.py").write_text(CHILD)
     (tmp_path / "torch.py").write_text("def set_num_threads(count): pass\n")
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), str(Path(parallel.__file__).parents[1])]))
-    return tmp_path / "log"
+    yield tmp_path / "log"
+    while parallel._idle:
+        parallel._idle.pop().stop()
 
 
 def lines(log: Path) -> list[list[str]]:
@@ -71,7 +74,22 @@ def test_one_child_does_all_tasks_in_order_and_shows_progress(log: Path, capfd: 
     for name in "abc":  # the first point, the dev score, the last step
         assert f"  task {name}: 2/4, loss 0.5, dev score 12.5, 1:01 left" in shown
         assert f"  task {name}: 4/4, loss 0.5, 1:01 left" in shown
-    assert not is_alive(int(lines(log)[0][1]))
+    assert is_alive(int(lines(log)[0][1])), "it waits for more"
+
+
+def test_a_waiting_child_takes_the_next_tasks_unless_the_environment_has_changed(log: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in "ab":
+        parallel.run_children("child", [(name, {"log": str(log), "name": name})], workers=1)
+    monkeypatch.setenv("SOMETHING", "else")
+    parallel.run_children("child", [("c", {"log": str(log), "name": "c"})], workers=1)
+    first, second, third = (int(process) for _, process, _ in lines(log))
+    assert first == second != third
+    assert not is_alive(first)
+    os.kill(third, signal.SIGKILL)
+    while is_alive(third):
+        time.sleep(0.05)
+    parallel.run_children("child", [("d", {"log": str(log), "name": "d"})], workers=1)
+    assert lines(log)[3][0] == "d"
 
 
 def test_several_children_share_the_tasks(log: Path) -> None:

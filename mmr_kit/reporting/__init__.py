@@ -14,11 +14,12 @@ from mmr_kit.reporting.measured import Measured, select
 from mmr_kit.reporting.paper import paper_table, paper_value
 from mmr_kit.reporting.provenance import provenance
 from mmr_kit.reporting.results import Results, headline, read_results
-from mmr_kit.reporting.tables import Picture, SideBySide, table1
+from mmr_kit.reporting.tables import Picture, SideBySide, pivot_table, side_by_side, table1
 from mmr_kit.reporting.trec import read_qrels, read_run, write_qrels, write_run
 
 __all__ = [
     "Claims", "Finding", "Measured", "Picture", "Results", "SideBySide", "Verdict", "headline", "judge_ablations", "judge_figure2", "judge_figure3",
     "judge_figure4", "judge_table1", "judge_table2", "judge_table5", "judge_table6", "judge_table7", "judge_table8", "judge_table9", "norm_add_finding",
-    "paper_table", "paper_value", "provenance", "read_qrels", "read_results", "read_run", "select", "table1", "write_qrels", "write_run",
+    "paper_table", "paper_value", "pivot_table", "provenance", "read_qrels", "read_results", "read_run", "select", "side_by_side", "table1", "write_qrels",
+    "write_run",
 ]  # fmt: skip

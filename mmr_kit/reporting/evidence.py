@@ -75,11 +75,16 @@ def equivalent(a: Values, b: Values, margin: float = MARGIN) -> Finding:
 
 def ratio_within(a: np.ndarray, b: np.ndarray, band: tuple[float, float]) -> Finding:
     """Mean of a over mean of b lies in the band: so does its interval, or it lies outside, or across an edge (or b is 0 and there is no ratio)."""
-    ratio, draws = _ratio(a, b)
-    _, low, high = interval_of(draws, ratio)
+    ratio, low, high = ratio_interval(a, b)
     verdict = _verdict(band[0] < low and high < band[1], high <= band[0] or low >= band[1])
     told = f"{_percent(a):.1f} / {_percent(b):.1f} = {ratio:.2f} [{low:.2f}, {high:.2f}]"
     return Finding(verdict, f"{told}, needed: {band[0]:.2f} to {band[1]:.2f}")
+
+
+def ratio_interval(a: np.ndarray, b: np.ndarray) -> Interval:
+    """Mean of a over mean of b with its 95% interval, the queries and seeds of both being drawn alike; a, b: (seeds, queries)."""
+    ratio, draws = _ratio(a, b)
+    return interval_of(draws, ratio)
 
 
 def keeps_more(a: np.ndarray, full_a: np.ndarray, b: np.ndarray, full_b: np.ndarray) -> Finding:

@@ -11,7 +11,7 @@ import io
 import json
 import math
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -87,13 +87,14 @@ class Results:
         paper_dataset: str | None = None,
         paper_cell: Mapping[str, object] | None = None,
         variant: str = "",
+        runs_of: Collection[int] | None = None,
         **columns: Any,
     ) -> np.ndarray:
         """Add R@1, R@5 and R@10 of one method on one data set in one direction, from {seed: ranking}; returns the successes, bool (seeds, queries, 3).
 
         paper_dataset: the paper's data set whose number stands beside ours, by default the data set's own ("" for none); paper_cell: further columns that
         select the paper's cell ({"k": 20}, ...). variant: a word for the names of the run files, where method, data set and direction do not tell two runs
-        of one table apart. columns: further result columns (backbone=, trained_on=, k=, ...).
+        of one table apart. runs_of: seeds whose runs are written (None: all). columns: further result columns (backbone=, trained_on=, k=, ...).
         """
         if not rankings:
             raise InputError(f"no ranking of {method} on {dataset.name}: give at least one seed")
@@ -104,12 +105,13 @@ class Results:
         relevance = dataset.relevance(direction)
         hits = np.stack([success(ranking, relevance) for ranking in rankings.values()])
         beside = (dataset.paper_dataset or "") if paper_dataset is None else paper_dataset
-        stem = ".".join(part for part in (re.sub(r"[^\w.+-]", "", dataset.name), variant) if part)
-        self._keep_qrels(f"{stem}.{direction}.qrels.gz", {query: relevance[query] for query in queries})
         what = {"dataset": dataset.name, "method": method, "direction": direction, "language": "en", "n_queries": len(queries),
                 "n_items": len(dataset.item_ids(direction))} | columns  # fmt: skip
-        series = [(str(seed), hits[i : i + 1], self._keep_run(f"{stem}.{method}.{direction}.seed{seed}.run.gz", ranking, method))
-                  for i, (seed, ranking) in enumerate(rankings.items())]  # fmt: skip
+        gallery = _file_word(dataset.name) + (f"-{what['language']}" if what["language"] != "en" else "")
+        self._keep_qrels(f"{gallery}.{direction}.qrels.gz", {query: relevance[query] for query in queries})
+        tag = "-".join(part for part in (_file_word(method), _file_word(variant)) if part)
+        series = [(str(seed), hits[i : i + 1], self._keep_run(f"{gallery}.{tag}.{direction}.seed{seed}.run.gz", ranking, tag)
+                   if runs_of is None or seed in runs_of else "") for i, (seed, ranking) in enumerate(rankings.items())]  # fmt: skip
         if len(rankings) > 1:
             series.append((MEAN, hits, ""))
         for column, m in enumerate(AT):
@@ -155,7 +157,7 @@ class Results:
         title: str = "",
         table: SideBySide | None = None,
         claims: Claims | None = None,
-        picture: Picture | None = None,
+        pictures: Sequence[Picture] = (),
     ) -> list[Path]:
         """Write <name>.csv, .html, .md, .tex, .claims.csv (with claims), the runs and qrels, and last <name>.provenance.json; returns the paths.
 
@@ -173,7 +175,7 @@ class Results:
         for path in runs.glob("*.gz"):
             if path.name not in self._runs and path.name not in self._qrels:
                 path.unlink()
-        parts = [part for part in (table or plain_table(headline(self.frame)), picture, claims) if part is not None]
+        parts = [part for part in (table or plain_table(headline(self.frame)), *pictures, claims) if part is not None]
         texts = {f"{name}.csv": _csv_text(list(self._rows.values()))}
         texts |= {f"{name}.{kind}": text for kind, text in document(title or name, parts).items()}
         if claims is not None:
@@ -192,15 +194,20 @@ class Results:
         found = paper_value(int(number[1]), **{"method": method, "dataset": dataset, "direction": direction, "metric": metric, **(cell or {})})
         return {} if found is None else {"paper_value": found.value, "erratum": found.erratum}
 
-    def _keep_run(self, file: str, ranking: Ranking, method: str) -> str:
+    def _keep_run(self, file: str, ranking: Ranking, tag: str) -> str:
         if file in self._runs:
             raise InputError(f"two runs of {self.table} would be written to {file}: tell them apart with variant=")
-        self._runs[file] = (ranking, method)
+        self._runs[file] = (ranking, tag)
         return f"runs/{self.table}/{file}"
 
     def _keep_qrels(self, file: str, relevance: dict[str, Collection[str]]) -> None:
         if self._qrels.setdefault(file, relevance) != relevance:
-            raise InputError(f"two runs of {self.table} do not answer the same queries, yet share {file}: tell them apart with variant=")
+            raise InputError(f"two runs of {self.table} do not answer the same queries, yet share {file}")
+
+
+def _file_word(text: str) -> str:
+    """The text without what does not belong into a file's name or a word of a run file; "." separates the parts of such a name."""
+    return re.sub(r"[^\w+-]", "", text)
 
 
 def headline(rows: pd.DataFrame) -> pd.DataFrame:

@@ -75,7 +75,7 @@ def folder(tmp_path: Path) -> Path:
     plt.close(figure)
     picture = Picture("table1_main.png", f"all of it {EVIL}")
     results.write(folder, "table1_main", {"git": {"commit": "abc", "dirty": False}, "parameters": {"x": EVIL}}, title=f"Table 1 {EVIL}",
-                  table=table1(headline(results.frame), results.paper_datasets, [EVIL]), picture=picture)  # fmt: skip
+                  table=table1(headline(results.frame), results.paper_datasets, [EVIL]), pictures=[picture])  # fmt: skip
     (folder / "runs" / "table1").mkdir(parents=True)
     (folder / "runs" / "table1" / "a_200.CE.seed0.run.gz").write_bytes(b"")
     judged = f'T1-1,x,measured,supported,{EVIL},supported,"1 - 0, {EVIL}"\nQ-9,{EVIL},,not supported,,not supported,y\n'

@@ -79,7 +79,7 @@ def test_a_cell_of_another_table(gallery: Any, make_ranking: Any) -> None:
     for k in (10, 20):
         results.add_rankings({0: make_ranking(gallery)}, gallery, method="SEP+COOP", k=k, paper_cell={"k": k}, variant=f"k{k}")
     assert results.frame.query("metric == 'R@1'")["paper_value"].tolist() == [53.2, 52.8]
-    assert results.frame["run"].iloc[0] == "runs/table8/pictograms_a.k10.SEP+COOP.image_retrieval.seed0.run.gz"
+    assert results.frame["run"].iloc[0] == "runs/table8/pictograms_a.SEP+COOP-k10.image_retrieval.seed0.run.gz"
 
 
 def test_what_was_measured_is_kept_for_the_claims(results: Results) -> None:
@@ -219,7 +219,7 @@ def test_any_rows_come_back(tmp_path: Path, values: list[tuple[str, float, float
 def test_the_files_of_a_table(results: Results, tmp_path: Path) -> None:
     (tmp_path / "runs" / "table1").mkdir(parents=True)
     (tmp_path / "runs" / "table1" / "pictograms_a.CE.image_retrieval.seed7.run.gz").write_bytes(b"of an earlier call with more seeds")
-    written = results.write(tmp_path, "t1", {"parameters": {"seeds": 2}}, picture=Picture("t1.png", "the recalls"))
+    written = results.write(tmp_path, "t1", {"parameters": {"seeds": 2}}, pictures=[Picture("t1.png", "the recalls")])
     files = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()}
     runs = {f"runs/table1/pictograms_a.{m}.{d}_retrieval.seed{s}.run.gz" for m in ("CE", "BE") for d in ("image", "text") for s in (0, 1)}
     qrels = {f"runs/table1/pictograms_a.{d}_retrieval.qrels.gz" for d in ("image", "text")}

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -11,7 +12,8 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from PIL import Image
 
-from mmr_kit.reporting.strips import RIGHT, picture_strip
+from mmr_kit.errors import InputError
+from mmr_kit.reporting.strips import RIGHT, Example, examples_figure, moved_most, picture_strip
 from mmr_kit.retrieval.ranking import Ranking
 
 
@@ -71,3 +73,31 @@ def test_is_drawn_and_left_closed(strip: Figure, tmp_path: Path) -> None:
         fig.savefig(tmp_path / f"{number}.png")
         assert Image.open(tmp_path / f"{number}.png").size[0] > 300
     assert not plt.get_fignums(), "or a notebook would show it twice"
+
+
+def test_examples_say_what_reranking_did() -> None:
+    helped, hurt, lost = (Example(f"caption {right}", {"BE": ranking(*"xyz", before), "reranked": ranking(*"xyz", after)}, "q3", right)
+                          for before, after, right in (("abc", "cab", "c"), ("abc", "bca", "a"), ("abc", "bca", "d")))  # fmt: skip
+    assert [example.places for example in (helped, hurt, lost)] == [[3, 1], [1, 3], [4, 4]]
+    fig = examples_figure([helped, hurt, lost], picture, shown=4)
+    assert [part.get_suptitle().splitlines() for part in fig.subfigs] == [
+        ["“caption c”", "Reranking helps: place 3 → place 1"],
+        ["“caption a”", "Reranking hurts: place 1 → place 3"],
+        ["“caption d”", "Reranking changes nothing: not among the first 3 → not among the first 3"],
+    ]
+    assert [len(part.axes) for part in fig.subfigs] == [8, 8, 8]
+    assert [marked(axis) for axis in fig.subfigs[0].axes] == [False, False, True, False, True, False, False, False]
+    assert fig.get_figwidth() < 6, "legible at 400 pixels"
+    assert not plt.get_fignums()
+    with pytest.raises(InputError, match="no example"):
+        examples_figure([], picture)
+
+
+def test_the_examples_that_moved_most_in_turn() -> None:
+    captions = [SimpleNamespace(caption_id=f"q{number}", image_id=image, text=f"about {image}") for number, image in enumerate("abcdaa")]
+    before = ranking("abcd", "cdab", "cabd", "abcd", "abcd", "abcd")  # right at: 1, 4, 1, 4, 1, 1
+    after = ranking("dbca", "bcda", "acbd", "dabc", "abcd", "bacd")  # right at: 4, 1, 2, 1, 1, 2
+    found = moved_most(before, after, SimpleNamespace(captions=captions), 4)
+    assert [(example.query_id, example.places) for example in found] == [("q3", [4, 1]), ("q0", [1, 4]), ("q1", [4, 1]), ("q2", [1, 2])]
+    assert [example.caption for example in found][:1] == ["about d"]
+    assert len({example.right_id for example in moved_most(before, after, SimpleNamespace(captions=captions), 9)}) == 4, "q5 shows q0's image again"
