@@ -42,12 +42,12 @@ def provenance(parameters: Mapping[str, Any], data_hashes: Mapping[str, str], du
 
 
 def git_state(folder: Path = CHECKOUT) -> dict[str, Any]:
-    """{"commit", "dirty"} of the checkout in `folder`; both None where it is not the top of a git repository or has no commit."""
+    """{"commit", "dirty"} of the checkout in `folder`, results aside; both None where it is not the top of a git repository or has no commit."""
     top = _git(folder, "rev-parse", "--show-toplevel")
     if top is None or Path(top).resolve() != folder.resolve():  # installed into some other project's repository
         return {"commit": None, "dirty": None}
     commit = _git(folder, "rev-parse", "--verify", "--quiet", "HEAD")
-    status = _git(folder, "status", "--porcelain")
+    status = _git(folder, "status", "--porcelain", "--", ".", ":(exclude)results")
     return {"commit": commit, "dirty": None if commit is None or status is None else bool(status)}
 
 
