@@ -315,24 +315,55 @@ def test_notebook_has_parameters_and_opens_with_words(path: Path) -> None:
     assert nbformat.read(path, as_version=4).cells[0].cell_type == "markdown", "first: what the table shows and what the paper claims"
 
 
+def run_nbval(path: Path, folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run nbval on a copy of a notebook with the smoke profile's parameters; results go to folder/results."""
+    (task,) = tasks("smoke", [path.stem])
+    results = folder / "results"
+    results.mkdir()
+    parameters = {**task.parameters, "results_dir": str(results)}
+    notebook = papermill.parameterize.parameterize_notebook(papermill.iorw.load_notebook_node(str(path)), parameters, kernel_name="python3", language="python")
+    copy = folder / path.name
+    nbformat.write(notebook, copy)
+    options = ["--nbval-lax", "--nbval-current-env", "-p", "no:cacheprovider", "-p", "no:xdist", "-q", "--rootdir", str(folder)]
+    return subprocess.run([sys.executable, "-m", "pytest", *options, str(copy)], cwd=folder, env={**os.environ, **environment}, capture_output=True, text=True,
+                          check=False)  # fmt: skip
+
+
 @pytest.mark.slow
 @pytest.mark.xdist_group("nbval")  # one after the other: they share models, and kernels that start together may race for a TCP port
 @pytest.mark.parametrize("path", TABLES, ids=by_name)
 def test_notebook_passes_nbval_under_the_smoke_profile(path: Path, tmp_path: Path) -> None:
-    (task,) = tasks("smoke", [path.stem])
-    results = tmp_path / "results"
-    results.mkdir()
-    parameters = {**task.parameters, "results_dir": str(results)}
-    notebook = papermill.parameterize.parameterize_notebook(papermill.iorw.load_notebook_node(str(path)), parameters, kernel_name="python3", language="python")
-    copy = tmp_path / path.name
-    nbformat.write(notebook, copy)
-    options = ["--nbval-lax", "--nbval-current-env", "-p", "no:cacheprovider", "-p", "no:xdist", "-q", "--rootdir", str(tmp_path)]
-    done = subprocess.run([sys.executable, "-m", "pytest", *options, str(copy)], cwd=tmp_path, env=os.environ, capture_output=True, text=True, check=False)
+    done = run_nbval(path, tmp_path)
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
+    results = tmp_path / "results"
     assert list(results.iterdir()), "the notebook wrote no results"
     reference = Path(__file__).parent / "reference" / f"{path.stem}.csv"
+    assert reference.exists() == (results / reference.name).exists()
     if reference.exists():
         check_reference(read_results(results / reference.name), str(reference), POINTS)
+
+
+@pytest.mark.slow
+@pytest.mark.xdist_group("nbval")
+def test_nbval_passes_with_two_threads(tmp_path: Path) -> None:
+    done = run_nbval(NOTEBOOKS / "00_quickstart.ipynb", tmp_path, OMP_NUM_THREADS="2")
+    assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
+
+
+BROKEN = """import mmr_kit.retrieval.metrics as metrics
+right = metrics.success
+metrics.success = lambda ranking, relevance, at=(1, 5, 10): right(ranking, relevance, [m + 1 for m in at])
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.xdist_group("nbval")
+def test_nbval_fails_on_a_broken_metric(tmp_path: Path) -> None:
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "sitecustomize.py").write_text(BROKEN)
+    done = run_nbval(NOTEBOOKS / "figure2_examples.ipynb", tmp_path, PYTHONPATH=os.pathsep.join([str(tmp_path / "broken"), str(NOTEBOOKS.parent)]))
+    assert done.returncode == 1
+    assert "CheckFailed" in done.stdout, done.stdout[-3000:]
 
 
 def test_a_number_that_moved_is_noticed(tmp_path: Path) -> None:

@@ -46,6 +46,10 @@ def test_git(tmp_path: Path) -> None:
     assert clean["dirty"] is False
     (tmp_path / "file").write_text("two")
     assert git_state(tmp_path) == {**clean, "dirty": True}
+    (tmp_path / "file").write_text("one")
+    (tmp_path / "results").mkdir()
+    (tmp_path / "results" / "table.csv").write_text("what a run leaves behind does not make the code another")
+    assert git_state(tmp_path) == clean
 
 
 def test_installed_inside_another_repository(tmp_path: Path) -> None:
