@@ -15,12 +15,13 @@ from mmr_kit import cache
 from mmr_kit.data.datasets import RetrievalDataset, load_dataset
 from mmr_kit.errors import InputError
 from mmr_kit.models.retrieval_model import mixed_precision
-from mmr_kit.parallel import Progress, child_main, run_children, worker_count
+from mmr_kit.parallel import Progress, child_main, run_tasks
 from mmr_kit.recipes import SOURCE, Recipe, train_recipe
 from mmr_kit.retrieval.ranking import DIRECTIONS, Ranking
 from mmr_kit.retrieval.rerank import Candidates, score_candidates
 from mmr_kit.retrieval.retrieve import bi_encode, cross_encode
 
+MODULE = "mmr_kit.experiments"  # what a child runs
 METHODS = {  # the paper's methods: which trained model retrieves (None: nothing does), which one reranks (None: nothing does)
     "CE": (None, "CE"),
     "BE": ("BE", None),
@@ -99,7 +100,7 @@ def train(recipes: Iterable[Recipe], workers: int = 0) -> list[Path]:
     missing = [recipe for recipe in recipes if not cache.is_complete(recipe.folder())]
     if missing:
         print(f"training {len(missing)} of {len(recipes)} models, the others are there already", flush=True)
-        run_children(__name__, [(recipe.label, {"train": asdict(recipe), "source": SOURCE}) for recipe in _slowest_first(missing)], workers or worker_count())
+        run_tasks(MODULE, _work, [(recipe.label, {"train": asdict(recipe), "source": SOURCE}) for recipe in _slowest_first(missing)], workers)
     return [recipe.folder() for recipe in recipes]
 
 
@@ -113,7 +114,7 @@ def evaluate(evaluations: Iterable[Evaluation], workers: int = 0) -> list[dict[s
         print(f"ranking {len(missing)} of {len(set(folders.values()))} evaluations, the others are there already", flush=True)
         ordered = sorted(missing.values(), key=lambda evaluation: evaluation.retriever is not None)  # CE alone takes longest
         tasks = [(evaluation.label, {"evaluate": asdict(evaluation), "source": SOURCE}) for evaluation in ordered]
-        run_children(__name__, tasks, workers or worker_count())
+        run_tasks(MODULE, _work, tasks, workers)
     return [_read_rankings(folders[evaluation], evaluation) for evaluation in evaluations]
 
 

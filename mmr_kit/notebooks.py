@@ -17,6 +17,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,11 +26,13 @@ from filelock import FileLock, Timeout
 
 from mmr_kit.cache import atomic_write, cache_dir, file_hash, identity_hash
 from mmr_kit.errors import InputError
-from mmr_kit.profiles import NOTEBOOKS, SUPPLIED, Scalar, declared_parameters, effective_parameters, load_profile, near, read_notebook
+from mmr_kit.profiles import NOTEBOOKS, SUPPLIED, Scalar, declared_parameters, effective_parameters, load_profile, near, read_notebook, runner_settings
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "results"
 
+# One busy thread a process: two can be many times slower than one.
+ENVIRONMENT = {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE", "TOKENIZERS_PARALLELISM": "false", "MMR_HEADLESS": "1"}
 NOT_COMPUTING = ("cli.py", "notebooks.py")  # modules that no number depends on
 
 
@@ -91,7 +94,7 @@ def tasks(
     Raises InputError.
     """
     found, values = find_notebooks(notebooks), load_profile(profile, notebooks)
-    left_out = str(values.pop("leave_out", "")).split()
+    left_out = str(runner_settings(values, f"profile {profile}")["leave_out"]).split()
     wanted = sorted({name.removesuffix(".ipynb") for name in only} or set(found) - set(left_out))
     for name in (*wanted, *left_out):
         if name not in found:
@@ -122,18 +125,29 @@ def regenerate(
 
     Raises InputError on bad input, also when a notebook raises it, and NotebookError when a notebook fails; the notebooks before it keep their results.
     """
-    computed, planned = 0, tasks(profile, only, overrides, notebooks, results)
-    for task in planned:
+    settings = runner_settings(load_profile(profile, notebooks), f"profile {profile}")
+    planned = tasks(profile, only, overrides, notebooks, results)
+    jobs, workers = int(settings["jobs"]), int(settings["workers"])
+    # Kernels inherit this.
+    os.environ.update(ENVIRONMENT | {"MMR_CACHE_DIR": str(cache_dir())} | ({"MMR_WORKERS": str(workers)} if workers >= 0 else {}))
+
+    def bring_up_to_date(task: Task) -> bool:
         with contextlib.nullcontext() if dry_run else _alone(task):
             reason = task.stale() or ("asked for with --force" if force else "")
             if not reason:
                 print(f"{task.name}: up to date ({task.shown})", flush=True)
-                continue
-            computed += 1
+                return False
             print(f"{task.name}: {'would run' if dry_run else 'running'} ({reason})", flush=True)
             if not dry_run:
                 seconds = _run(task)
                 print(f"{task.name}: done in {seconds:.0f} s ({task.shown})", flush=True)
+            return True
+
+    if jobs == 1 or dry_run or len(planned) == 1:
+        computed = sum(map(bring_up_to_date, planned))
+    else:
+        with ThreadPoolExecutor(jobs) as pool:
+            computed = sum(pool.map(bring_up_to_date, planned))
     if not computed:
         print(f"nothing to do: profile {profile} is up to date (--force computes it again)", flush=True)
     return computed
@@ -168,9 +182,6 @@ def _execute(task: Task, folder: Path) -> None:
         def kernel_spec(self) -> KernelSpec:
             return KernelSpec(**get_kernel_dict())
 
-    # One busy thread a process: two can be many times slower than one. Kernels inherit this.
-    os.environ.update(OMP_NUM_THREADS="1", OMP_WAIT_POLICY="PASSIVE", TOKENIZERS_PARALLELISM="false", MMR_HEADLESS="1")
-    os.environ["MMR_CACHE_DIR"] = str(cache_dir())
     supplied = {"results_dir": str(folder.resolve())} if "results_dir" in task.parameters else {}
     executed = folder / "notebooks" / f"{task.name}.ipynb"
     executed.parent.mkdir()

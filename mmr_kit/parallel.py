@@ -15,6 +15,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -29,10 +30,23 @@ Events = queue.Queue[tuple[int, dict[str, Any]]]  # number of a child, and what 
 
 
 def worker_count() -> int:
-    """Children at once: the cores this process may use, or 1 where a GPU does the work."""
+    """Children at once: $MMR_WORKERS where that is set (0: none), else the cores this process may use, or 1 where a GPU does the work."""
+    if os.environ.get("MMR_WORKERS", "").isdecimal():
+        return int(os.environ["MMR_WORKERS"])
     if torch.cuda.is_available():
         return 1
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def run_tasks(module: str, work: Callable[[dict[str, Any], Progress], None], tasks: list[Task], workers: int = 0) -> None:
+    """Run every task on `workers` children of `module` (0: `worker_count`), or, where that is 0 too, by `work` in this process: for tasks too small to wait
+    for a child."""
+    if count := workers or worker_count():
+        run_children(module, tasks, count)
+        return
+    show = _bars() if _interactive() else _lines()
+    for label, task in tasks:
+        work(task, partial(show, label))
 
 
 def run_children(module: str, tasks: list[Task], workers: int) -> None:

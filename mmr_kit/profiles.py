@@ -18,6 +18,7 @@ NOTEBOOKS = Path(__file__).resolve().parents[1] / "notebooks"
 
 Scalar = bool | int | float | str
 KINDS: dict[type, str] = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
+RUNNER: dict[str, Scalar] = {"leave_out": "", "jobs": 1, "workers": -1}  # what a profile tells the runner, with defaults; see `runner_settings`
 SUPPLIED = ("profile", "results_dir")  # parameters that the runner sets itself, in notebooks that declare them
 
 
@@ -41,6 +42,12 @@ def load_profile(name: str, folder: Path = NOTEBOOKS) -> dict[str, Scalar]:
         if type(value) not in KINDS or not isinstance(key, str):
             raise InputError(f"{path}: {key}: {value!r} is no plain value (text, number, true or false); quote it to make it text")
     return values
+
+
+def runner_settings(values: dict[str, Scalar], place: str) -> dict[str, Scalar]:
+    """Take what is for the runner out of a profile's values: {"leave_out": notebooks that run only when named, "jobs": notebooks at once, "workers": processes
+    that train and rank for each (0: the notebook itself does, -1: as many as there are cores)}."""
+    return {name: _agreeing(values.pop(name, default), default, f"{place}: {name}") for name, default in RUNNER.items()}
 
 
 def declared_parameters(notebook: Path) -> dict[str, Scalar]:

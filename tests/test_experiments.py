@@ -39,7 +39,7 @@ def no_children(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
     """From its call on, starting a child is an error."""
 
     def forbid() -> None:
-        monkeypatch.setattr(experiments, "run_children", None)
+        monkeypatch.setattr(experiments, "run_tasks", None)
 
     return forbid
 

@@ -197,6 +197,26 @@ def test_two_at_once_do_not_disturb_one_another(kit: Kit) -> None:
     assert "other: done" in outputs[2]
 
 
+def test_a_profile_may_leave_notebooks_out_and_run_several_at_once(kit: Kit) -> None:
+    kit.profile("demo", "steps: 5\nleave_out: third\njobs: 2\nworkers: 0\n")
+    for name in ("first", "second", "third"):
+        kit.add(name, PARAMETERS, f"""import os, time
+from pathlib import Path
+assert os.environ["MMR_WORKERS"] == "0"
+Path(r"{kit.results.parent}", "{name}.here").touch()
+while "{name}" != "third" and not all(Path(r"{kit.results.parent}", other + ".here").exists() for other in ("first", "second")):
+    time.sleep(0.05)""")
+    out = kit.run()  # the first two wait for one another
+    assert ("first: done" in out, "second: done" in out, "third" in out) == (True, True, False)
+    assert "third: done" in kit.run("third")
+    kit.profile("demo", "leave_out: fourth\n")
+    with pytest.raises(InputError, match="unknown notebook 'fourth'"):
+        kit.run()
+    kit.profile("demo", "jobs: two\n")
+    with pytest.raises(InputError, match="profile demo: jobs: must be a whole number"):
+        kit.run()
+
+
 # -- parameters and profiles --------------------------------------------------------------------------------------------------------------
 
 

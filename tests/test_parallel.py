@@ -176,6 +176,19 @@ def test_progress_bars_fill(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (bar.total, bar.desc, bar.n, bar.text, bar.closed) == (10, "CE", 10, "match loss 0.123", True)
 
 
+def test_without_workers_the_tasks_are_done_here(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("MMR_WORKERS", "0")
+    done = []
+
+    def work(task: dict[str, int], progress: parallel.Progress) -> None:
+        progress({"step": 1, "steps": 1, "seconds left": 0.0})
+        done.append((task["number"], os.getpid()))
+
+    parallel.run_tasks("no_such_child", work, [("one", {"number": 1}), ("two", {"number": 2})])
+    assert done == [(1, os.getpid()), (2, os.getpid())]
+    assert "  two: 1/1, , 0:00 left" in capfd.readouterr().out
+
+
 def test_workers_are_the_cores_of_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(parallel.torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(os, "sched_getaffinity", lambda process: {0, 3, 5})
