@@ -22,6 +22,7 @@ from mmr_kit.retrieval.rerank import Candidates, score_candidates
 from mmr_kit.retrieval.retrieve import bi_encode, cross_encode
 
 MODULE = "mmr_kit.experiments"  # what a child runs
+RANKING_SOURCE = cache.identity_hash([SOURCE, cache.file_hash(Path(__file__))])  # as imported: the file may change while this program runs
 METHODS = {  # the paper's methods: which trained model retrieves (None: nothing does), which one reranks (None: nothing does)
     "CE": (None, "CE"),
     "BE": ("BE", None),
@@ -87,7 +88,7 @@ class Evaluation:
         models = [recipe.identity() if recipe else None for recipe in (self.retriever, self.reranker)]
         return {"models": models, "data": data, "split": self.split, "images": self.images, "distractors": list(self.distractors),
                 "scored": (self.scored or self.k) if self.retriever and self.reranker else 0, "languages": list(self.languages),
-                "precision": self.precision, "source": [SOURCE, cache.file_hash(Path(__file__))]}
+                "precision": self.precision, "source": RANKING_SOURCE}
 
     def folder(self) -> Path:
         """Where the scores lie, or will lie."""
@@ -100,7 +101,7 @@ def train(recipes: Iterable[Recipe], workers: int = 0) -> list[Path]:
     missing = [recipe for recipe in recipes if not cache.is_complete(recipe.folder())]
     if missing:
         print(f"training {len(missing)} of {len(recipes)} models, the others are there already", flush=True)
-        run_tasks(MODULE, _work, [(recipe.label, {"train": asdict(recipe), "source": SOURCE}) for recipe in _slowest_first(missing)], workers)
+        run_tasks(MODULE, _work, [(recipe.label, {"train": asdict(recipe), "source": RANKING_SOURCE}) for recipe in _slowest_first(missing)], workers)
     return [recipe.folder() for recipe in recipes]
 
 
@@ -113,7 +114,7 @@ def evaluate(evaluations: Iterable[Evaluation], workers: int = 0) -> list[dict[s
     if missing:
         print(f"ranking {len(missing)} of {len(set(folders.values()))} evaluations, the others are there already", flush=True)
         ordered = sorted(missing.values(), key=lambda evaluation: evaluation.retriever is not None)  # CE alone takes longest
-        tasks = [(evaluation.label, {"evaluate": asdict(evaluation), "source": SOURCE}) for evaluation in ordered]
+        tasks = [(evaluation.label, {"evaluate": asdict(evaluation), "source": RANKING_SOURCE}) for evaluation in ordered]
         run_tasks(MODULE, _work, tasks, workers)
     return [_read_rankings(folders[evaluation], evaluation) for evaluation in evaluations]
 
@@ -209,7 +210,7 @@ def _recipe(values: dict[str, Any] | None) -> Recipe | None:
 
 
 def _work(task: dict[str, Any], progress: Progress) -> None:
-    if task["source"] != SOURCE:
+    if task["source"] != RANKING_SOURCE:
         raise InputError("mmr_kit was changed since this program started: start it again (in a notebook: restart the kernel)")
     if "train" in task:
         train_recipe(Recipe(**task["train"]), progress)

@@ -18,9 +18,9 @@ import torch
 from mmr_kit import cache, experiments, recipes
 from mmr_kit.data.datasets import load_dataset
 from mmr_kit.errors import InputError
-from mmr_kit.experiments import METHODS, Evaluation, evaluate, learning_curves, train, training_record
+from mmr_kit.experiments import METHODS, RANKING_SOURCE, Evaluation, evaluate, learning_curves, train, training_record
 from mmr_kit.models.retrieval_model import RetrievalModel
-from mmr_kit.recipes import SOURCE, Recipe
+from mmr_kit.recipes import Recipe
 from mmr_kit.retrieval.metrics import recall
 from mmr_kit.retrieval.ranking import DIRECTIONS, Ranking
 from mmr_kit.retrieval.retrieve import bi_encode, cooperate, cross_encode
@@ -208,7 +208,7 @@ def test_killed_while_training_the_next_call_goes_on_to_the_same_weights(recipe:
     child = subprocess.Popen([sys.executable, "-m", "mmr_kit.experiments"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert child.stdin is not None
     assert child.stdout is not None
-    child.stdin.write(json.dumps({"train": asdict(recipe), "source": SOURCE}) + "\n")
+    child.stdin.write(json.dumps({"train": asdict(recipe), "source": RANKING_SOURCE}) + "\n")
     child.stdin.flush()
     for line in child.stdout:
         if line.startswith('{"progress"') and json.loads(line)["progress"]["step"] >= 20:
