@@ -128,8 +128,7 @@ def regenerate(
     settings = runner_settings(load_profile(profile, notebooks), f"profile {profile}")
     planned = tasks(profile, only, overrides, notebooks, results)
     jobs, workers = int(settings["jobs"]), int(settings["workers"])
-    # Kernels inherit this.
-    os.environ.update(ENVIRONMENT | {"MMR_CACHE_DIR": str(cache_dir())} | ({"MMR_WORKERS": str(workers)} if workers >= 0 else {}))
+    environment = ENVIRONMENT | {"MMR_CACHE_DIR": str(cache_dir())} | ({"MMR_WORKERS": str(workers)} if workers >= 0 else {})
 
     def bring_up_to_date(task: Task) -> bool:
         with contextlib.nullcontext() if dry_run else _alone(task):
@@ -143,14 +142,30 @@ def regenerate(
                 print(f"{task.name}: done in {seconds:.0f} s ({task.shown})", flush=True)
             return True
 
-    if jobs == 1 or dry_run or len(planned) == 1:
-        computed = sum(map(bring_up_to_date, planned))
-    else:
-        with ThreadPoolExecutor(jobs) as pool:
-            computed = sum(pool.map(bring_up_to_date, planned))
+    with _inherited(environment):
+        if jobs == 1 or dry_run or len(planned) == 1:
+            computed = sum(map(bring_up_to_date, planned))
+        else:
+            with ThreadPoolExecutor(jobs) as pool:
+                computed = sum(pool.map(bring_up_to_date, planned))
     if not computed:
         print(f"nothing to do: profile {profile} is up to date (--force computes it again)", flush=True)
     return computed
+
+
+@contextlib.contextmanager
+def _inherited(environment: Mapping[str, str]) -> Iterator[None]:
+    """Set environment variables for the kernels that start meanwhile."""
+    before = {name: os.environ.get(name) for name in environment}
+    os.environ.update(environment)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
 
 
 def _run(task: Task) -> float:
