@@ -318,6 +318,13 @@ def test_notebook_was_executed(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", COMMITTED, ids=by_name)
+def test_notebook_names_no_folder_of_the_machine_that_ran_it(path: Path) -> None:
+    """Papermill writes the parameters of a run into the copy it executes, the results folder among them."""
+    for cell in code_cells(path):
+        assert not re.search(r"""results_dir = ["'][^"']""", cell.source), f"names a folder:\n{cell.source}"
+
+
+@pytest.mark.parametrize("path", COMMITTED, ids=by_name)
 def test_notebook_is_short(path: Path) -> None:
     cells = code_cells(path)
     teaching = "teaching" in path.relative_to(NOTEBOOKS).parts
