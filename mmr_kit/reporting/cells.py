@@ -8,7 +8,7 @@ from html import escape
 
 import pandas as pd
 
-from mmr_kit.reporting.markup import STYLE, markdown_cell, tex
+from mmr_kit.reporting.markup import LEFT, STYLE, markdown_cell, tex
 
 Column = tuple[str, str, str]  # three levels of headings: data set, direction, metric in Table 1
 Line = tuple[str, str]  # group, method
@@ -59,16 +59,16 @@ class SideBySide:
         head = []
         for level, name in enumerate(("", "", "method")):
             names = "".join(f"<th{_span(width)}{_edge(start in edges)}>{escape(text)}</th>" for text, start, width in _spans(columns, level))
-            head.append(f"<tr><th>{name}</th>{names}</tr>")
+            head.append(f"<tr><th{LEFT}>{name}</th>{names}</tr>")
         body, last = [], ""
         for (group, method), row in zip(self.frame.index, self.frame.itertuples(index=False, name=None), strict=True):
             if group != last:
-                body.append(f'<tr class="group"><th scope="rowgroup">{escape(group)}</th><td colspan="{len(columns)}"></td></tr>')
+                body.append(f'<tr class="group"><th scope="rowgroup" colspan="{len(columns) + 1}"{LEFT}><span>{escape(group)}</span></th></tr>')
                 last = group
             name, bracket, citation = method.partition(" (")
             cited = f" <small>({escape(citation)}</small>" if bracket else ""
             numbers = "".join(f"<td{_edge(place in edges)}>{_html_cell(cell)}</td>" for place, cell in enumerate(row))
-            body.append(f'<tr><th scope="row">{escape(name)}{cited}</th>{numbers}</tr>')
+            body.append(f'<tr><th scope="row"{LEFT}>{escape(name)}{cited}</th>{numbers}</tr>')
         notes = "".join(f"<li>{escape(note)}</li>" for note in self.notes)
         table = f'<table class="mmr-table mmr-numbers"><thead>{"".join(head)}</thead><tbody>{"".join(body)}</tbody></table>'
         below = f"<p><small>{escape(self.caption)}</small></p>{f'<ul>{notes}</ul>' if notes else ''}"

@@ -18,7 +18,7 @@ import pandas as pd
 from mmr_kit.errors import InputError
 from mmr_kit.reporting.comparisons import Parts
 from mmr_kit.reporting.evidence import MARGIN, Finding, Verdict, worst
-from mmr_kit.reporting.markup import STYLE, markdown_cell, tex
+from mmr_kit.reporting.markup import LEFT, STYLE, markdown_cell, tex
 from mmr_kit.reporting.paper import paper_file
 
 AS_QUOTED = "as quoted"  # judged on printed numbers, nothing was measured
@@ -108,13 +108,13 @@ class Claims:
         for j in self.judgements:
             evidence = "".join(f"<li>{escape(line)}</li>" for line in j.evidence)
             rows.append(
-                f'<tr><th scope="row">{escape(j.claim.id)}</th><td>{escape(j.claim.claim)}<br><small>{escape(j.claim.where)}; '
+                f'<tr><th scope="row"{LEFT}>{escape(j.claim.id)}</th><td{LEFT}>{escape(j.claim.claim)}<br><small>{escape(j.claim.where)}; '
                 f"printed: {escape(j.claim.printed_evidence)}</small></td>"
-                f'<td class="verdict {j.verdict.name.lower()}"><span aria-hidden="true">{j.verdict.symbol}</span> {j.verdict}'
-                f"{self._basis(j, '<br><small>', '</small>')}</td><td><ul>{evidence}</ul></td></tr>"
+                f'<td class="verdict {j.verdict.name.lower()}"{LEFT}><span aria-hidden="true">{j.verdict.symbol}</span> {j.verdict}'
+                f"{self._basis(j, '<br><small>', '</small>')}</td><td{LEFT}><ul>{evidence}</ul></td></tr>"
             )
-        head = "<tr><th>id</th><th>the paper's claim</th><th>verdict</th><th>evidence</th></tr>"
-        table = f'<table class="mmr-table mmr-claims"><thead>{head}</thead><tbody>{"".join(rows)}</tbody></table>'
+        head = "".join(f"<th{LEFT}>{word}</th>" for word in ("id", "the paper's claim", "verdict", "evidence"))
+        table = f'<table class="mmr-table mmr-claims"><thead><tr>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table>'
         return f'{STYLE}<div class="mmr"><div class="mmr-scroll">{table}</div><p><small>{escape(self.reading)}</small></p></div>'
 
     _repr_html_ = to_html

@@ -1,7 +1,7 @@
 """Escaping, and the one style sheet of all HTML that the kit shows.
 
 It inherits the page's colours, so that it reads in light and dark themes. JupyterLab drops style sheets from notebooks it does not trust (those not run
-there): line breaks, italics and bold are therefore in the markup, and only widths, lines and scrolling are left to the sheet.
+there): line breaks, italics, bold and the alignment of words are therefore in the markup, and only widths, lines and scrolling are left to the sheet.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ STYLE = """<style>
 .mmr .mmr-numbers.mmr-table thead th[colspan] { text-align: center; }
 .mmr .mmr-numbers.mmr-table th:first-child { position: sticky; left: 0; text-align: left; font-weight: normal; min-width: 7em;
   background: var(--jp-layout-color0, var(--vscode-editor-background, Canvas)); }
-.mmr .mmr-numbers.mmr-table tr.group th:first-child { font-weight: bold; white-space: nowrap; max-width: 7em; overflow: visible; background: none; }
+.mmr .mmr-numbers.mmr-table tr.group th:first-child { font-weight: bold; background: none; }
+.mmr .mmr-numbers.mmr-table tr.group span { position: sticky; left: .45em; }
 .mmr .mmr-numbers i { font-size: .85em; opacity: .75; }
 .mmr .mmr-numbers.mmr-table .edge { border-left: 1px solid color-mix(in srgb, currentColor 30%, transparent); }
 .mmr .mmr-claims.mmr-table .verdict { white-space: nowrap; font-weight: bold; }
@@ -37,6 +38,8 @@ STYLE = """<style>
 .mmr img { max-width: min(100%, 44rem); height: auto; }
 </style>
 """
+
+LEFT = ' style="text-align: left"'  # an attribute; JupyterLab sets tables flush right
 
 TEX = {"\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "~": r"\textasciitilde{}",
        "^": r"\textasciicircum{}", "<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}", "±": r"$\pm$", "†": r"\textdagger{}",
