@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from mmr_kit.data.datasets import load_dataset
 from mmr_kit.errors import InputError
 from mmr_kit.experiments import METHODS, Evaluation, evaluate, train, training_record
+from mmr_kit.floor import FLOOR, Floor
 from mmr_kit.recipes import Recipe
 from mmr_kit.reporting.checks import check_runs
 from mmr_kit.reporting.claims import Claims
@@ -17,6 +18,7 @@ from mmr_kit.reporting.provenance import provenance
 from mmr_kit.reporting.results import Results
 from mmr_kit.reporting.tables import Picture, SideBySide
 from mmr_kit.retrieval.ranking import DIRECTIONS, Ranking
+from mmr_kit.retrieval.retrieve import bi_encode
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -80,6 +82,16 @@ def measure(results: Results, evaluations: Iterable[Evaluation], runs_of: Collec
         for direction in DIRECTIONS:
             of_direction = {seed: by_direction[direction] for seed, by_direction in of_seeds}
             results.add_rankings(of_direction, gallery, variant=variant, paper_cell=cell, runs_of=runs_of, **described)
+
+
+def measure_floor(results: Results, datasets: Iterable[str], galleries: Iterable[int] = (0,)) -> None:
+    """Add what a ridge regression reaches that was fitted to the training split of each data set (see `Floor`), on each gallery as `make_evaluations` does."""
+    for name in datasets:
+        floor = Floor(load_dataset(name, "train"), load_dataset(name, "dev"))
+        for images in dict.fromkeys(galleries):
+            gallery = load_dataset(name).subset(images) if images else load_dataset(name)
+            for ranking in bi_encode(floor, gallery).values():
+                results.add_rankings({0: ranking}, gallery, method=FLOOR, trained_on=name)
 
 
 def publish(results: Results, folder: str, name: str, recipes: Iterable[Recipe], parameters: Mapping[str, Any], *, title: str, table: SideBySide,

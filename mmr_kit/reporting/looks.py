@@ -33,6 +33,7 @@ LOOKS = {
     "JOINT+COOP": Look("#CC79A7", "v", "...", "-"),
     "JOINT+CE": Look("#E69F00", "P", "++", "--"),
     "JOINT+BE": Look("#56B4E9", "X", "oo", "--"),
+    "floor": Look("#777777", "p", "", ":"),
 }
 # Of one method's variants in one panel; the first is what they are compared with.
 VARIANTS = (Look("#222222", "", "", "-"), Look("#0072B2", "o", "", "--"), Look("#D55E00", "s", "", ":"), Look("#009E73", "^", "", "-."))
