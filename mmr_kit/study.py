@@ -7,10 +7,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from mmr_kit.data.datasets import load_dataset
 from mmr_kit.errors import InputError
 from mmr_kit.experiments import METHODS, Evaluation, evaluate, train, training_record
 from mmr_kit.floor import FLOOR, Floor
+from mmr_kit.models.batches import TrainingPairs
+from mmr_kit.models.mining import Miner
+from mmr_kit.models.retrieval_model import load_model
 from mmr_kit.recipes import Recipe
 from mmr_kit.reporting.checks import check_runs
 from mmr_kit.reporting.claims import Claims
@@ -92,6 +97,20 @@ def measure_floor(results: Results, datasets: Iterable[str], galleries: Iterable
             gallery = load_dataset(name).subset(images) if images else load_dataset(name)
             for ranking in bi_encode(floor, gallery).values():
                 results.add_rankings({0: ranking}, gallery, method=FLOOR, trained_on=name)
+
+
+def match_losses(recipes: Iterable[Recipe], batches: int = 16) -> tuple[float, float]:
+    """Mean match loss of trained CEs on training and on dev captions: on as many batches as asked for, their replaced pairs made as in the training."""
+    losses: dict[str, list[float]] = {"train": [], "dev": []}
+    for recipe in recipes:
+        model, miner = recipe.model(), load_model(recipe.mined_by) if recipe.mined_by else None
+        for split, of_split in losses.items():
+            dataset = recipe.training_data() if split == "train" else load_dataset(recipe.dataset, split, recipe.languages)
+            pairs, near = TrainingPairs(dataset, recipe.match_batch_size, recipe.seed), Miner(miner, dataset) if miner else None
+            for batch in (pairs.with_replaced(step, near) for step in range(batches)):
+                matches = model.score_pairs(batch.captions, batch.images)
+                of_split += list(-np.log(np.maximum(np.where(batch.matches, matches, 1 - matches), 1e-7)))
+    return float(np.mean(losses["train"])), float(np.mean(losses["dev"]))
 
 
 def publish(results: Results, folder: str, name: str, recipes: Iterable[Recipe], parameters: Mapping[str, Any], *, title: str, table: SideBySide,

@@ -9,14 +9,18 @@ from typing import Any
 import matplotlib.pyplot as plt
 import pandas as pd
 import pytest
+import torch
 
+from mmr_kit.data.datasets import load_dataset
 from mmr_kit.errors import InputError
 from mmr_kit.experiments import evaluate
+from mmr_kit.models.batches import TrainingPairs
+from mmr_kit.models.losses import match_loss
 from mmr_kit.models.retrieval_model import RetrievalModel
 from mmr_kit.reporting import Results, read_results
 from mmr_kit.reporting.tables import plain_table
 from mmr_kit.retrieval.metrics import recall
-from mmr_kit.study import make_evaluations, make_recipes, measure, parameters_of, publish
+from mmr_kit.study import make_evaluations, make_recipes, match_losses, measure, parameters_of, publish
 
 STEPS = {"CE": 2, "BE": 2, "JOINT": 2}
 SIZES = {"learning_rate": 1e-2, "batch_size": 14, "match_batch_size": 14, "dev_images": 6}
@@ -86,3 +90,17 @@ def test_rows_come_from_the_evaluations(recipes: dict[Any, Any], tmp_path: Path)
     assert len(provenance["durations"]) == len(joint)
     publish(results, "", "nothing", joint, {}, title="", table=plain_table(rows[rows["seed"] == "0"]), figures={"": (figure, "")})
     plt.close(figure)
+
+
+def test_match_losses_are_those_that_training_minimises(recipes: dict[Any, Any], small_data: Any) -> None:
+    recipe = replace(recipes["CE", str(small_data.manifest), 0], match_batch_size=6)
+    dev = load_dataset(recipe.dataset, "dev")
+    model = recipe.model()
+    expected = []
+    for step in range(2):
+        batch = TrainingPairs(dev, 6, recipe.seed).with_replaced(step)
+        expected += [match_loss(model.match_logits(batch.captions, batch.images), torch.tensor(batch.matches).long()).item()] * len(batch.captions)
+    assert match_losses([recipe], batches=2)[1] == pytest.approx(sum(expected) / len(expected), rel=1e-4)
+    mined = replace(recipe, mined_by=str(recipes["BE", recipe.dataset, 0].folder()))
+    recipes["BE", recipe.dataset, 0].model()
+    assert match_losses([mined], batches=2) != match_losses([recipe], batches=2)
