@@ -37,19 +37,43 @@ def parameters_of(namespace: Mapping[str, Any]) -> dict[str, bool | int | float 
     return {name: value for name, value in plain.items() if not name.startswith("_") and name != "results_dir"}
 
 
-def make_recipes(datasets: Iterable[str], start: str, steps: Mapping[str, int], seeds: int, pretrain_steps: int = 0, **settings: Any) -> dict[Key, Recipe]:
+def make_recipes(datasets: Iterable[str], start: str, steps: Mapping[str, int], seeds: int, pretrain_steps: int = 0, alignment_steps: int = 0,
+                 be_learning_rate: float = 0, **settings: Any) -> dict[Key, Recipe]:  # fmt: skip
     """A recipe for each model (the keys of `steps`), data set and seed, all from one start; settings: further fields of `Recipe`.
 
-    pretrain_steps: of a pretraining on the data set's own training split, for a start that never saw images; it is done now, by the first seed only.
+    pretrain_steps: of a pretraining on the data set's own training split, for a start that never saw images; alignment_steps: of the triplet loss alone
+    after it. Both are done now, by the first seed only. be_learning_rate: of BE, where it differs.
     """
     datasets = list(datasets)
     starts = dict.fromkeys(datasets, start)
-    if pretrain_steps:
-        of_pretraining = {name: value for name, value in settings.items() if name not in ("train_images", "half_size", "negatives", "pooling", "mined_by")}
-        pretraining = [Recipe("PRETRAINING", name, start, pretrain_steps, **of_pretraining) for name in datasets]
-        starts = dict(zip(datasets, map(str, train(pretraining)), strict=True))
-    return {(model, name, seed): Recipe(model, name, starts[name], count, seed=seed, **settings)
+    of_start = {name: value for name, value in settings.items() if name not in ("train_images", "half_size", "negatives", "pooling", "mined_by")}
+    for method, count in (("PRETRAINING", pretrain_steps), ("BE", alignment_steps)):
+        if count:
+            starts = dict(zip(datasets, map(str, train(Recipe(method, name, starts[name], count, **of_start) for name in datasets)), strict=True))
+    of_model = {"BE": {"learning_rate": be_learning_rate}} if be_learning_rate else {}
+    return {(model, name, seed): Recipe(model, name, starts[name], count, seed=seed, **settings | of_model.get(model, {}))
             for name in datasets for model, count in steps.items() for seed in range(seeds)}  # fmt: skip
+
+
+def settings_of(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """What `make_recipes` takes beside data sets, start, steps and seeds, from a notebook's parameters."""
+    names = ("learning_rate", "be_learning_rate", "batch_size", "match_batch_size", "region_dropout", "precision", "pretrain_steps", "alignment_steps")
+    renamed = {name.removeprefix("multilingual_"): value for name, value in parameters.items()}
+    return {name: renamed[name] for name in names if name in renamed}
+
+
+def departures(parameters: Mapping[str, Any], published_start: str = "OSCAR") -> list[str]:
+    """Notes that say how the training departs from the paper's, from a notebook's parameters."""
+    of = {"be_learning_rate": 0, **{name.removeprefix("multilingual_"): value for name, value in parameters.items()}}
+    stages = [f"{of['pretrain_steps']} steps of contrastive and match pretraining" if of["pretrain_steps"] else "",
+              f"{of['alignment_steps']} steps of the triplet loss" if of["alignment_steps"] else ""]  # fmt: skip
+    pretraining = f", then {' and '.join(filter(None, stages))} on the training split" if any(stages) else ""
+    dropped = f", {of['region_dropout']:.0%} of the region features dropped in training" if of["region_dropout"] else ""
+    rate_of_be = f" (BE {of['be_learning_rate']:g})" if of["be_learning_rate"] else ""
+    return [f"Ours: {of['seeds']} seed(s); start: {of['start']}, in place of the paper's {published_start}{pretraining}.",
+            f"Steps: CE {of['ce_steps']}, BE {of['be_steps']}, JOINT {of['joint_steps']}, learning rate {of['learning_rate']:g}{rate_of_be}, "
+            f"{of['batch_size']} pairs a step, {of['match_batch_size']} and as many replaced ones for CE{dropped}; "
+            "the paper: 100k, 30k and 60k steps at 2e-5 or 5e-5, 128 pairs, and for CE 128 replaced ones more."]  # fmt: skip
 
 
 def make_evaluations(recipes: Mapping[Key, Recipe], methods: Iterable[str], galleries: Sequence[int] = (0,), on: str = "",
