@@ -27,6 +27,7 @@ from mmr_kit.models.retrieval_model import RetrievalModel
 
 PARTS = {"OSCAR": "oscar", "UNITER": "uniter", "M3P": "m3p"}
 MARKS = {"oscar": "img_embedding.weight", "uniter": "img_embeddings.img_linear.weight", "m3p": "image_embeddings.image_embeddings.weight"}
+FILES = {"oscar": "pytorch_model.bin", "uniter": "pytorch_model.bin", "m3p": "m3p_under_weights.pth"}
 TOKENIZERS = {"oscar": "bert-base-uncased", "uniter": "bert-base-cased", "m3p": "xlm-roberta-base"}
 TOKENIZER_FILES = ("tokenizer.json", "vocab.txt", "sentencepiece.bpe.model")
 CONFIGS = {"oscar": "config.json", "uniter": "uniter-base.json", "m3p": "model_args.json"}
@@ -74,19 +75,25 @@ def read_model(source: str, tokenizer: str = "", config: str = "") -> RetrievalM
 
 
 def weights_file(source: Path) -> Path | None:
-    """The file of a pretrained checkpoint's weights: `source` itself, or the only one in that folder; None where there is none."""
-    found = [source] if source.is_file() else sorted(path for pattern in ("*.bin", "*.pt", "*.pth") for path in source.glob(pattern))
-    if len(found) > 1 and not (source / "model.safetensors").is_file():
+    """The file of a pretrained checkpoint's weights: `source` itself, or the one in that folder; None where there is none, or weights as safetensors."""
+    if source.is_file():
+        return source
+    found = [] if (source / "model.safetensors").is_file() else sorted(path for end in ("*.bin", "*.pt", "*.pth") for path in source.glob(end))
+    found = [path for path in found if path.name in FILES.values()] or found
+    if len(found) > 1:
         raise InputError(f"{source}: holds {', '.join(path.name for path in found)}; name the one file of weights instead of the folder")
-    return found[0] if len(found) == 1 else None
+    return found[0] if found else None
 
 
 def companions(source: Path) -> list[Path]:
-    """The files beside a model's folder or file of weights that it may need: a part of what it is."""
-    places = (source if source.is_dir() else source.parent, source.parent, source.parent.parent)
-    found = {place / name for place in places for name in CONFIGS.values() if place != source}
-    found |= {place / name / file for place in places for name in TOKENIZERS.values() for file in TOKENIZER_FILES}
-    return sorted(path for path in found if path.is_file())
+    """The files beside a folder or file that `read_model` reads that are a part of the model, too: configs and tokenizers that it comes without."""
+    if not (source / "modules.json").is_file() and weights_file(source) is None:
+        return []
+    source = source.absolute()
+    places = {source.parent, source.parent.parent, *([] if source.is_dir() else [source.parent.parent.parent])}
+    names = [name for kind, name in CONFIGS.items() if kind != "oscar"]
+    names += [f"{folder}/{name}" for folder in TOKENIZERS.values() for name in TOKENIZER_FILES]
+    return sorted(path for place in places for name in names if (path := place / name).is_file())
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
@@ -105,7 +112,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
 
 def _released(folder: Path, tokenizer: str, config: str) -> RetrievalModel:
     """A fine-tuned model as its authors saved it."""
-    listed = _json(folder / "modules.json")
+    listed = _json(folder / "modules.json", list)
     try:
         parts = {str(module["type"]).rpartition(".")[2]: folder / str(module["path"]) for module in listed}
     except (KeyError, TypeError):
@@ -114,7 +121,7 @@ def _released(folder: Path, tokenizer: str, config: str) -> RetrievalModel:
     if len(known) != 1:
         raise InputError(f"{folder / 'modules.json'}: lists {', '.join(parts)}; one of {', '.join(PARTS)} was expected among them")
     kind, part = PARTS[known[0]], parts[known[0]]
-    path = part / ("m3p_under_weights.pth" if kind == "m3p" else "pytorch_model.bin")
+    path = part / FILES[kind]
     backbone = _backbone(kind, path, read_weights(path), _json(part / "sentence_bert_config.json"), tokenizer, config)
     pooling = _pooling(parts["Pooling"] / "config.json") if "Pooling" in parts else "mean"
     if "ClassificationHead" not in parts:
@@ -149,12 +156,17 @@ def _backbone(kind: str, path: Path, weights: dict[str, Tensor], limits: dict[st
     if "region_projection.weight" not in ours:
         raise InputError(f"{path}: has no weights {mark}, so it is no {kind} model; copy the whole model again")
     options = {"region_layer_norm": True} if "region_layer_norm.weight" in ours else {}
-    sizes, words = _config(kind, path, ours, limits, config), _tokenizer(kind, path, tokenizer)
+    width = ours["region_projection.weight"].shape[1] - (6 if kind == "oscar" else 0)
+    try:
+        sizes, words = _config(kind, path, ours, limits, config), _tokenizer(kind, path, tokenizer)
+        backbone = backbone_class(kind)(sizes, words, width, max_tokens=limits.get("max_seq_length", 70) + 2,
+                                        max_regions=limits.get("max_image_seq_len", 50), **options)  # fmt: skip
+    except InputError:
+        raise
+    except Exception as error:  # whatever transformers and torch raise on sizes that make no model
+        raise InputError(f"{path}: no model can be built of the sizes in the json files beside it ({first_line(error)}); copy the whole model again") from None
     if len(words) > sizes.vocab_size:
         raise InputError(f"{path}: has embeddings of {sizes.vocab_size} words, its tokenizer knows {len(words)}; give the tokenizer that it was trained with")
-    width = ours["region_projection.weight"].shape[1] - (6 if kind == "oscar" else 0)
-    backbone = backbone_class(kind)(sizes, words, width, max_tokens=limits.get("max_seq_length", 70) + 2, max_regions=limits.get("max_image_seq_len", 50),
-                                    **options)  # fmt: skip
     _load(backbone, ours, path)
     return backbone
 
@@ -165,7 +177,7 @@ def _config(kind: str, path: Path, weights: dict[str, Tensor], limits: dict[str,
     words, places = (weights.get(f"transformer.embeddings.{name}_embeddings.weight", torch.empty(0, 1)) for name in ("word", "position"))
     shown: dict[str, Any] = {"num_hidden_layers": len(layers), "vocab_size": len(words), "hidden_size": words.shape[1], "max_position_embeddings": len(places)}
     name = Path(limits.get("config_file") or CONFIGS[kind]).name
-    found = Path(given) if given else next((place / name for place in _places(path) if (place / name).is_file()), None)
+    found = Path(given) if given else next((place / name for place in _places(path)[: 1 if kind == "oscar" else 3] if (place / name).is_file()), None)
     if kind == "m3p":
         said = _json(found) if found else {}
         heads = said.get("model_args", said).get("n_heads", 12 if shown["hidden_size"] == 768 else 0)
@@ -192,7 +204,7 @@ def _tokenizer(kind: str, path: Path, given: str) -> PreTrainedTokenizerBase:
 
 def _places(path: Path) -> tuple[Path, Path, Path]:
     """Where to look for what a model's weights come without."""
-    folder = path.resolve().parent
+    folder = path.absolute().parent
     return folder, folder.parent, folder.parent.parent
 
 
@@ -205,10 +217,13 @@ def _load(module: torch.nn.Module, weights: dict[str, Tensor], path: Path) -> No
     module.load_state_dict({name: weights[name] for name in needed})
 
 
-def _json(path: Path) -> Any:
+def _json(path: Path, expected: type = dict) -> Any:
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise InputError(f"{path}: missing; copy the whole model again") from None
     except (OSError, ValueError) as error:
         raise InputError(f"{path}: not JSON ({first_line(error)}); copy the whole model again") from None
+    if not isinstance(content, expected):
+        raise InputError(f"{path}: holds no JSON {'list' if expected is list else 'object'}; copy the whole model again")
+    return content
