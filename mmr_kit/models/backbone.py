@@ -55,7 +55,10 @@ class Backbone(nn.Module):
     # -- what an architecture defines ---------------------------------------------------------------------------------------------------------
 
     def embed_regions(self, regions: Tensor) -> Tensor:
-        """What the encoder receives for region values (n, regions, region_width + values of `geometry`): (n, regions, width)."""
+        """What the encoder receives for region values (n, regions, region_width + values of `geometry`): (n, regions, width).
+
+        In training `region_dropout` has set some of the values to 0 and raised the others, so a value must not serve as an index.
+        """
         raise NotImplementedError
 
     def geometry(self, boxes: np.ndarray) -> np.ndarray:

@@ -68,6 +68,5 @@ class Clip(PatchBackbone):
             pixels = patches.permute(0, 3, 1, 4, 2, 5).reshape(-1, 3, side * size, side * size)
             states = self.transformer.get_image_features(pixel_values=pixels).pooler_output
         else:
-            mask = None if self.pads_text else inputs["token_mask"]
-            states = self.transformer.get_text_features(input_ids=inputs["token_ids"], attention_mask=mask).pooler_output
+            states = self.transformer.get_text_features(input_ids=inputs["token_ids"], attention_mask=inputs["token_mask"]).pooler_output
         return states[:, None], torch.ones(len(states), 1, dtype=torch.bool, device=states.device)

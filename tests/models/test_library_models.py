@@ -67,7 +67,7 @@ def test_vilt(save: Any, captions: list[str], images_of: ImagesOf, pictures: lis
     for row, (caption, picture) in enumerate(zip(captions, pictures, strict=True)):
         pixels = normalised(picture)
         ids = torch.tensor(model.backbone.token_ids([caption]))
-        # The library takes the patches in an order drawn at random unless told how many there may be; the [CLS] does not depend on it, nor does their mean.
+        # The library draws the order of the patches at random; neither the [CLS] nor the mean depends on it.
         expected = theirs(input_ids=ids, pixel_values=pixels, pixel_mask=torch.ones(1, *picture.shape[1:], dtype=torch.long))
         assert (summary[row] - expected.pooler_output[0]).abs().max() < 1e-5
         assert (states[row, mask[row]].mean(0) - expected.last_hidden_state[0].mean(0)).abs().max() < 1e-5
