@@ -72,7 +72,7 @@ class Files(_Strict):
 
 
 class Download(_Strict):
-    """Official files: `names` below the address `base` go into `folder`; archives (.zip, .tar, .tar.gz, .gz) are unpacked into `unpack`, `gigabytes` at most."""
+    """Official files: `names` below the address `base` go into `folder`; archives (.zip, .tar*, .gz) are unpacked into `unpack`, at most `gigabytes`."""
 
     base: str = Field(pattern=r"^https://[^\s?#]+/$")
     names: tuple[Relative, ...] = Field(min_length=1)
