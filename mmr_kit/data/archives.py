@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import lzma
 import os
 import shutil
 import stat
@@ -21,7 +22,7 @@ from mmr_kit.data.manifests import inside
 from mmr_kit.errors import InputError
 
 CHUNK = 2**20
-DAMAGED = (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, OSError, NotImplementedError, RuntimeError, ValueError)  # RuntimeError: encrypted
+DAMAGED = (zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, OSError, RuntimeError, ValueError)  # RuntimeError: encrypted
 
 
 @dataclass(frozen=True)
