@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import itertools
+import warnings
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -117,6 +118,8 @@ def _member(archive: zipfile.ZipFile, name: str) -> np.ndarray:
         shape, fortran, kind = header(file)
         if kind.hasobject:
             raise Fault(name, "a pickle; only arrays of numbers are read")
+        if min(shape, default=0) < 0:
+            raise Fault(name, f"shape {shape}")
         return np.frombuffer(file.getbuffer()[file.tell() :], kind).reshape(shape, order="F" if fortran else "C")
     except Fault:
         raise
@@ -143,7 +146,7 @@ def _load(path: Path, *, mmap: bool, limit: int | None) -> dict[Any, Any]:
     if limit and size > limit:
         raise Fault("file", f"{size} bytes, at most {limit} can be read" + ("" if zipped else " of PyTorch's old format; save it again with a newer PyTorch"))
     try:
-        with torch.serialization.safe_globals(_numpy_globals()):
+        with torch.serialization.safe_globals(_numpy_globals()), warnings.catch_warnings(action="ignore"):
             content = torch.load(path, map_location="cpu", weights_only=True, mmap=mmap and zipped)
     except Exception as error:  # whatever damage does to an unpickler, and code, which it refuses to run
         raise Fault("file", f"not what torch.save writes of arrays and numbers ({_brief(error)})") from None

@@ -77,13 +77,13 @@ def _vinvl_row(line: bytes) -> Image:
     key, text = _columns(line, 2)
     try:
         values = json.loads(bytes(text))
-        number, features = values["num_boxes"], values["features"]
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        number, features = values["num_boxes"], values["features"].encode("ascii")
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise Fault("column 2", f"not a JSON object with num_boxes and features as base64 ({type(error).__name__}: {str(error)[:80]})") from None
     return Image(_key(key), (0, 0), _joined(features, _count(number, "column 2, num_boxes"), "column 2, features"))
 
 
-def _joined(text: Buffer | str, number: int, name: str) -> Regions:
+def _joined(text: Buffer, number: int, name: str) -> Regions:
     return joined_regions(_floats(text, number, name), name)
 
 
@@ -123,12 +123,12 @@ def _count(value: object, name: str) -> int:
     return value
 
 
-def _floats(text: Buffer | str, number: int, name: str) -> np.ndarray:
+def _floats(text: Buffer, number: int, name: str) -> np.ndarray:
     """base64 of float32 (number, any)."""
     try:
         data = binascii.a2b_base64(text, strict_mode=True)
-    except (ValueError, TypeError) as error:
-        hint = "; there are more columns than expected" if not isinstance(text, str) and b"\t" in bytes(text) else ""
+    except ValueError as error:
+        hint = "; there are more columns than expected" if b"\t" in bytes(text) else ""
         raise Fault(name, f"not base64 ({error}){hint}") from None
     if not data or len(data) % (4 * number):
         raise Fault(name, f"{len(data)} bytes are not {number} rows of float32 values")

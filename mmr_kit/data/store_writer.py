@@ -101,7 +101,7 @@ class StoreWriter:
             try:
                 self._begin()
             except BaseException:
-                self._lock.release()
+                self._leave()
                 raise
         self._pool = ThreadPoolExecutor(1, "store-writer")  # values go to the disk while the next ones are read
         self._tell()
@@ -118,9 +118,12 @@ class StoreWriter:
                     self._settle()
         finally:
             self._pool.shutdown()
-            self._lock.release()
-            if self._may_resume is None or not self._store.exists():
-                shutil.rmtree(self._partial, ignore_errors=True)
+            self._leave()
+
+    def _leave(self) -> None:
+        self._lock.release()
+        if self._may_resume is None or not self._store.exists():  # nothing to go on from
+            shutil.rmtree(self._partial, ignore_errors=True)
 
     def add(self, image_id: str, image_hw: tuple[int, int], regions: Regions, place: Any = None, source: Path | None = None) -> None:
         """The next image: (height, width) in pixels or (0, 0), features (n, width), boxes (n, 4) as shares. place: any JSON value, where the next one begins.
