@@ -65,7 +65,8 @@ def main() -> None:
         for precision in ("float32", "float16"):
             pairs = [(decode(path), store(path, Path(temporary) / "store", precision)) for _ in range(REPEATS + 1)][1:]  # the first one warms up
             shares = [alone / whole for alone, whole in pairs]
-            print(f"{megabytes} MB -> {precision}: decoding alone {statistics.median(a for a, _ in pairs):.1f} s, store {statistics.median(w for _, w in pairs):.1f} s, "
+            alone, whole = (statistics.median(values) for values in zip(*pairs, strict=True))
+            print(f"{megabytes} MB -> {precision}: decoding alone {alone:.1f} s, store {whole:.1f} s, "
                   f"share {statistics.median(shares):.2f} [{min(shares):.2f}, {max(shares):.2f}]", flush=True)  # fmt: skip
         print(f"largest resident memory: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MiB")
 

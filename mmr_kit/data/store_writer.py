@@ -31,7 +31,7 @@ TOLERANCE = 0.001  # a box may stick out by rounding
 PRECISIONS = ("float32", "float16")
 BATCH_BYTES, BATCH_SECONDS = 32 * 2**20, 1.0  # so much, or what came in so long, is written and made safe at a time
 SPARE_BYTES = 16 * 2**20  # room for offsets, ids and journal
-BOX_TYPE = np.dtype("<f4")
+FLOAT, HALF_LIMIT = np.dtype("<f4"), 65520  # from which on float16 is infinite
 
 Progress = Callable[[int, int, int], None]
 """Told now and then: images so far, bytes of arrays so far, bytes expected in all (0: unknown)."""
@@ -41,7 +41,7 @@ class _Batch:
     """Images on their way to the disk, in arrays that are used again and again: fresh memory costs nearly as much as decoding."""
 
     def __init__(self) -> None:
-        self.features, self.boxes = np.empty((0, 0), np.float32), np.empty((0, 4), BOX_TYPE)
+        self.features, self.boxes = np.empty((0, 0), FLOAT), np.empty((0, 4), FLOAT)
         self.clear()
 
     def clear(self) -> None:
@@ -49,11 +49,11 @@ class _Batch:
         self.rows, self.begun = 0, time.monotonic()
         self.lines: list[str] = []  # of the journal
 
-    def room(self, rows: int, width: int, kind: np.dtype) -> tuple[np.ndarray, np.ndarray] | None:
+    def room(self, rows: int, width: int) -> tuple[np.ndarray, np.ndarray] | None:
         """Where features and boxes of the next image go, None where there is no room; an empty batch has room for any image."""
         if not self.rows and (rows > len(self.features) or self.features.shape[1] != width):
-            capacity = max(rows, BATCH_BYTES // (width * kind.itemsize + 4 * BOX_TYPE.itemsize))
-            self.features, self.boxes = np.empty((capacity, width), kind), np.empty((capacity, 4), BOX_TYPE)
+            capacity = max(rows, BATCH_BYTES // ((width + 4) * FLOAT.itemsize))
+            self.features, self.boxes = np.empty((capacity, width), FLOAT), np.empty((capacity, 4), FLOAT)
         end = self.rows + rows
         return None if end > len(self.features) else (self.features[self.rows : end], self.boxes[self.rows : end])
 
@@ -76,6 +76,7 @@ class StoreWriter:
         self._partial = self.folder.with_name(f"{self.folder.name}.partial")
         self._store, self._journal = self._partial / "store", self._partial / "journal.jsonl"
         self._type = np.dtype(precision).newbyteorder("<")
+        self._limit = np.inf if precision == "float32" else HALF_LIMIT
         self._expected, self._progress, self._may_resume = expected, progress, may_resume
         self._identity = json.loads(json.dumps([precision, identity]))
         self._forget()
@@ -158,16 +159,16 @@ class StoreWriter:
     def _copy(self, features: np.ndarray, boxes: np.ndarray) -> str:
         """Into the batch; the fault, if what is to be stored is none."""
         self._width = features.shape[1]
-        room = self._batch.room(len(features), self._width, self._type)
+        room = self._batch.room(len(features), self._width)
         if room is None:
             self._hand_over()
-            room = self._batch.room(len(features), self._width, self._type)
+            room = self._batch.room(len(features), self._width)
             assert room
         with np.errstate(over="ignore"):
             room[0][:], room[1][:] = features, boxes
-        if not np.isfinite(room[0]).all():
+        if not (-self._limit < room[0].min() and room[0].max() < self._limit):  # false for NaN, too
             return ", features: NaN or infinite" + (", or too large for float16" if self._type.itemsize == 2 else "")
-        if not (room[1].min() >= -TOLERANCE and room[1].max() <= 1 + TOLERANCE):  # false for NaN, too
+        if not (room[1].min() >= -TOLERANCE and room[1].max() <= 1 + TOLERANCE):
             return ", boxes: outside [0, 1]"
         return ""
 
@@ -191,9 +192,9 @@ class StoreWriter:
         if not self._journal.exists():
             self._store.mkdir()
             (self._store / "features.npy").write_bytes(_header(self._type, 0, self._width))
-            (self._store / "boxes.npy").write_bytes(_header(BOX_TYPE, 0, 4))
+            (self._store / "boxes.npy").write_bytes(_header(FLOAT, 0, 4))
             atomic_write(self._journal, json.dumps({"identity": self._identity, "width": self._width}) + "\n")
-        _append(self._store / "features.npy", batch.features[: batch.rows])
+        _append(self._store / "features.npy", batch.features[: batch.rows].astype(self._type, copy=False))
         _append(self._store / "boxes.npy", batch.boxes[: batch.rows])
         _append(self._journal, "".join(batch.lines).encode())
 
@@ -239,14 +240,14 @@ class StoreWriter:
 
     def _sizes_of_files(self) -> dict[str, int]:
         start = len(_header(self._type, 0, 1))
-        return {"features.npy": start + self._total * self._width * self._type.itemsize, "boxes.npy": start + self._total * 4 * BOX_TYPE.itemsize}
+        return {"features.npy": start + self._total * self._width * self._type.itemsize, "boxes.npy": start + self._total * 4 * FLOAT.itemsize}
 
     def _finish(self) -> None:
         self._hand_over()
         self._settle()
         if not self._rows:
             raise InputError(f"{self.folder}: there are no images to write; a region store holds at least one")
-        for name, kind, width in (("features.npy", self._type, self._width), ("boxes.npy", BOX_TYPE, 4)):
+        for name, kind, width in (("features.npy", self._type, self._width), ("boxes.npy", FLOAT, 4)):
             with open(self._store / name, "r+b") as file:
                 file.write(_header(kind, self._total, width))
             sync(self._store / name)
@@ -261,7 +262,7 @@ class StoreWriter:
         self._tell()
 
     def _bytes(self) -> int:
-        return self._total * (self._width * self._type.itemsize + 4 * BOX_TYPE.itemsize)
+        return self._total * (self._width * self._type.itemsize + 4 * FLOAT.itemsize)
 
     def _tell(self) -> None:
         if self._progress and self._rows:
