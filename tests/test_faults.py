@@ -61,7 +61,7 @@ def nan(array: np.ndarray) -> np.ndarray:
 
 
 DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {  # what is done to the data folder, and what the message says
-    "missing captions": (lambda folder: (folder / "captions.jsonl").unlink(), "data/captions.jsonl: missing; `mmr data status` says"),
+    "missing captions": (lambda folder: (folder / "captions.jsonl").unlink(), "data/captions.jsonl: missing; `mmr data status "),
     "missing boxes": (lambda folder: (folder / "regions" / "boxes.npy").unlink(), "regions/boxes.npy: missing; prepare the region store again"),
     "truncated": (cut, "regions/features.npy: not a complete .npy file"),
     "boxes too wide": (alter("boxes.npy", lambda boxes: np.hstack([boxes, boxes])), "regions/boxes.npy: shape (88, 8), expected (88, 4)"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import ChainMap
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
@@ -14,7 +14,7 @@ import numpy as np
 from mmr_kit.cache import cached, file_hash, identity_hash
 from mmr_kit.data import pictograms
 from mmr_kit.data.captions import SPLITS, Caption, read_captions
-from mmr_kit.data.manifests import Manifest, load_manifest
+from mmr_kit.data.manifests import CaptionFile, Files, Manifest, load_manifest
 from mmr_kit.data.regions import Regions, RegionStore
 from mmr_kit.errors import InputError
 
@@ -114,15 +114,19 @@ def _as_dict(mapping: Mapping[str, Regions]) -> dict[str, Regions]:
     return mapping  # type: ignore[return-value]
 
 
-def load_dataset(name_or_path: str | Path, split: str = "test", languages: Sequence[str] = ("en",)) -> RetrievalDataset:
-    """A split of a data set, by its manifest's name or path; a generated one is made now, where it is not in the cache.
+def load_dataset(name_or_path: str | Path | Manifest, split: str = "test", languages: Sequence[str] = ("en",)) -> RetrievalDataset:
+    """A split of a data set, by its manifest or that one's name or path; a generated one is made now, where it is not in the cache.
 
     Raises InputError for an unknown split or language, missing or damaged files, an image without captions, a caption of an unknown image.
     """
-    manifest = load_manifest(name_or_path)
+    manifest = name_or_path if isinstance(name_or_path, Manifest) else load_manifest(name_or_path)
     if split not in SPLITS:
         raise InputError(f"{manifest.name}: no split {split!r}; there are {', '.join(SPLITS)}")
-    source = _generated(manifest) if manifest.generator else _stored(manifest, *_changes(manifest))
+    files = manifest.files
+    if files and (missing := manifest.missing()):
+        name = manifest.name if isinstance(name_or_path, Manifest) else name_or_path
+        raise InputError(f"{manifest.data_dir() / missing[0]}: missing; `mmr data status {name}` says what {manifest.name} needs and how to get it")
+    source = _stored(files, manifest.data_dir(), *_changes(files, manifest.data_dir())) if files else _generated(manifest)
     wanted = [caption for caption in source.captions if caption.split == split]
     present = sorted({caption.language for caption in wanted})
     absent = [language for language in languages if language not in present]
@@ -156,7 +160,7 @@ class _Source:
     """All splits of a data set, as read."""
 
     captions: list[Caption]
-    regions: RegionStore
+    regions: RegionStore | _Prefixed
     fingerprint: str
     picture: Callable[[str], Image | None]
     fits: Fits | None
@@ -176,35 +180,70 @@ def _read_generated(folder: Path, fingerprint: str) -> _Source:
     return _Source(read_captions(folder / "captions.jsonl", "jsonl", ""), RegionStore(folder / "regions"), fingerprint, facts.picture, facts.fits)
 
 
-def _parts(manifest: Manifest) -> list[Path]:
+def _parts(files: Files, folder: Path) -> list[Path]:
     """The files that a stored data set consists of, pictures aside."""
-    assert manifest.files is not None
-    folder, regions = manifest.data_dir(), manifest.data_dir() / manifest.files.regions
-    return [folder / file.path for file in manifest.files.captions] + sorted(regions.glob("*.npy")) + [regions / "images.json"]
+    named = [folder / path for file in files.captions for path in (file.path, file.images) if path]
+    captions = [path for name in dict.fromkeys(named) for path in (sorted(name.glob("*.txt")) if name.is_dir() else [name])]
+    return captions + sorted((folder / files.regions).glob("*.npy")) + [folder / files.regions / "images.json"]
 
 
-def _changes(manifest: Manifest) -> tuple[tuple[str, int], ...]:
+def _changes(files: Files, folder: Path) -> tuple[tuple[str, int], ...]:
     """Each file, and when it was last changed: as long as that stays, it need not be read again."""
-    return tuple((str(path), path.stat().st_mtime_ns if path.exists() else 0) for path in _parts(manifest))
+    return tuple((str(path), path.stat().st_mtime_ns if path.exists() else 0) for path in _parts(files, folder))
 
 
 @lru_cache(maxsize=8)
-def _stored(manifest: Manifest, *changes: tuple[str, int]) -> _Source:
-    assert manifest.files is not None
-    files, folder = manifest.files, manifest.data_dir()
-    captions = [caption for file in files.captions for caption in read_captions(folder / file.path, file.format, file.language)]
-    regions = RegionStore(folder / files.regions)
-    fingerprint = identity_hash([file_hash(path) for path in _parts(manifest)])
-    return _Source(captions, regions, fingerprint, photographs(folder / files.pictures if files.pictures else None), None)
+def _stored(files: Files, folder: Path, *changes: tuple[str, int]) -> _Source:
+    captions = stored_captions(files, folder)
+    store = RegionStore(folder / files.regions)
+    regions = _Prefixed(store, files.image_prefix) if files.image_prefix else store
+    fingerprint = identity_hash([file_hash(path) for path in _parts(files, folder)])
+    return _Source(captions, regions, fingerprint, photographs(folder / files.pictures if files.pictures else None, files.image_prefix), None)
 
 
-def photographs(folder: Path | None) -> Callable[[str], Image | None]:
-    """A function image id -> photograph of `folder`, or None where there is none."""
+def stored_captions(files: Files, folder: Path) -> list[Caption]:
+    """All captions of a stored data set, from its caption files below `folder`, in their order. Raises InputError as read_captions does."""
+    captions = [caption for file in files.captions for caption in _read(folder, file)]
+    prefix = files.image_prefix
+    return [replace(c, caption_id=prefix + c.caption_id, image_id=prefix + c.image_id) for c in captions] if prefix else captions
+
+
+def _read(folder: Path, file: CaptionFile) -> list[Caption]:
+    images = folder / file.images if file.images else None
+    return read_captions(folder / file.path, file.format, file.language, split=file.split or "", images=images, image_id=file.image_id, number=file.number)
+
+
+class _Prefixed(Mapping[str, Regions]):
+    """A region store whose image ids have a prefix that its files do not have."""
+
+    def __init__(self, store: RegionStore, prefix: str) -> None:
+        self.store, self.prefix, self.folder = store, prefix, store.folder
+
+    def __getitem__(self, image_id: str) -> Regions:
+        if not image_id.startswith(self.prefix):
+            raise KeyError(image_id)
+        return self.store[image_id.removeprefix(self.prefix)]
+
+    def __contains__(self, image_id: object) -> bool:
+        return isinstance(image_id, str) and image_id.startswith(self.prefix) and image_id.removeprefix(self.prefix) in self.store
+
+    def __iter__(self) -> Iterator[str]:
+        return (self.prefix + image_id for image_id in self.store)
+
+    def __len__(self) -> int:
+        return len(self.store)
+
+
+def photographs(folder: Path | None, prefix: str = "") -> Callable[[str], Image | None]:
+    """A function image id -> photograph of `folder`, under the id (without `prefix`) or the id with .jpg, or None where there is none."""
 
     def picture(image_id: str) -> Image | None:
         from PIL import Image as images
 
-        path = folder / image_id if folder else None
-        return images.open(path).convert("RGB") if path and path.parent == folder and path.is_file() else None
+        name = image_id.removeprefix(prefix)
+        for path in (folder / name, folder / f"{name}.jpg") if folder else ():
+            if path.parent == folder and path.is_file():
+                return images.open(path).convert("RGB")
+        return None
 
     return picture

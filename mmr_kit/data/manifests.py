@@ -1,13 +1,14 @@
-"""What a data set is, where it comes from and where its files lie: one YAML a data set, validated."""
+"""What a data set is, where it comes from, where its files lie and what is missing of them: one YAML a data set, validated."""
 
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Literal
 
 import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, NonNegativeInt, ValidationError, model_validator
 
 from mmr_kit.data.pictograms import WorldSpec
 from mmr_kit.errors import InputError
@@ -30,29 +31,94 @@ class _Strict(BaseModel):
 
 
 class CaptionFile(_Strict):
-    """One caption file below the data folder."""
+    """One caption file (or folder) below the data folder; see captions.read_captions for the formats and what they need beside the path."""
 
     path: Relative
-    format: Literal["karpathy", "jsonl"]
+    format: Literal["karpathy", "jsonl", "oscar", "entities", "lines", "tsv"]
     language: str
+    split: Literal["train", "dev", "test"] | None = None
+    images: Relative | None = None
+    image_id: Literal["filename", "stem", "cocoid"] = "filename"
+    number: NonNegativeInt = 0
+
+    @model_validator(mode="after")
+    def _complete(self) -> CaptionFile:
+        needed = {"split": ("oscar", "entities", "lines", "tsv"), "images": ("entities", "lines")}
+        for name, formats in needed.items():
+            if self.format in formats and not getattr(self, name):
+                raise ValueError(f"{name} is missing; a file of format {self.format} does not say it itself")
+        return self
+
+
+class RegionSources(_Strict):
+    """Published files of region features, from which `mmr data prepare` makes the region store; sources below the data folder."""
+
+    format: Literal["bottom_up_tsv", "npz", "oscar_pt", "m3p_pt", "vinvl_tsv"]
+    sources: tuple[Relative, ...] = Field(min_length=1)
+    precision: Literal["float32", "float16"] = "float16"
 
 
 class Files(_Strict):
-    """Where the parts of a stored data set lie, below the data folder."""
+    """Where the parts of a stored data set lie, below the data folder.
+
+    image_prefix stands before every image id of the files, so that data sets whose images are numbered alike can be merged.
+    """
 
     captions: tuple[CaptionFile, ...]
     regions: Relative
+    regions_from: RegionSources | None = None
     pictures: Relative | None = None
+    image_prefix: str = Field("", pattern=r"^[\w.-]*$")
+
+
+class Download(_Strict):
+    """Official files: `names` below the address `base` go into `folder`; archives (.zip, .tar*, .gz) are unpacked into `unpack`, at most `gigabytes`."""
+
+    base: str = Field(pattern=r"^https://[^\s?#]+/$")
+    names: tuple[Relative, ...] = Field(min_length=1)
+    folder: Relative
+    unpack: Relative | None = None
+    gigabytes: float = Field(1.0, gt=0)
+
+    @property
+    def paths(self) -> list[str]:
+        """Where the files go, below the data folder."""
+        return [f"{self.folder}/{name}" for name in self.names]
+
+
+class Expected(_Strict):
+    """What the whole data set holds: images a split, where that is known, and the fewest and most captions an image, by language."""
+
+    images: dict[Literal["train", "dev", "test"], NonNegativeInt] = {}
+    captions: dict[str, tuple[NonNegativeInt, NonNegativeInt]]
+
+
+@dataclass(frozen=True)
+class Part:
+    """A file or folder of a data set, below the data folder; `needed`: whether the data set can be loaded without it."""
+
+    path: str
+    what: str
+    present: bool
+    needed: bool = True
 
 
 class Manifest(_Strict):
-    """A data set: either `files` (found under `$MMR_DATA_DIR`) or `generator` (made on the spot, kept in the cache)."""
+    """A data set: either `files` (found under `$MMR_DATA_DIR`) or `generator` (made on the spot, kept in the cache).
+
+    features: which region features fit; downloads: official files that `mmr data fetch` gets; by_hand: the steps that a person must do, where a form must be
+    signed or no address is known.
+    """
 
     name: str
     title: str
     licence: str
     source: str
     paper_dataset: str | None = Field(None, description="the paper's data set beside whose numbers results stand")
+    features: str | None = None
+    downloads: tuple[Download, ...] = ()
+    by_hand: tuple[str, ...] = ()
+    expected: Expected | None = None
     files: Files | None = None
     generator: WorldSpec | None = None
 
@@ -60,29 +126,54 @@ class Manifest(_Strict):
         """The folder that `files` are relative to. Raises InputError where `$MMR_DATA_DIR` is not set."""
         value = os.environ.get("MMR_DATA_DIR")
         if not value:
-            raise InputError(f"{self.name}: its files are not part of the kit; set MMR_DATA_DIR to the folder that holds {self._paths()[0]} "
+            raise InputError(f"{self.name}: its files are not part of the kit; set MMR_DATA_DIR to the folder that holds {self.parts()[0].path} "
                              f"(source: {self.source})")
         return Path(value)
 
-    def missing(self) -> list[str]:
-        """What has to be there and is not; empty for a generated data set."""
+    def parts(self) -> list[Part]:
+        """Every file and folder of the data set, each once; none of a generated one. The sources of a region store that is there may be gone."""
         if self.files is None:
             return []
+        sources = self.files.regions_from.sources if self.files.regions_from else ()
+        what: dict[str, str] = {}
+        for file in self.files.captions:
+            what.setdefault(file.path, f"captions, {file.language}" if file.language else "captions")
+            if file.images:
+                what.setdefault(file.images, "list of images")
+        for path in sources:
+            what.setdefault(path, "region features, as published")
+        what[self.files.regions] = "region store"
         folder = os.environ.get("MMR_DATA_DIR")
-        return [path for path in self._paths() if not folder or not (Path(folder) / path).exists()]
+        return [Part(path, kind, bool(folder) and Path(folder or "", path).exists(), path not in sources) for path, kind in what.items()]
+
+    def missing(self) -> list[str]:
+        """What has to be there for load_dataset and is not; empty for a generated data set."""
+        return [part.path for part in self.parts() if part.needed and not part.present]
+
+    def next_step(self, name: str | None = None) -> str:
+        """What to do next, so that the data set can be used; empty where nothing is missing. name: what to call it in commands, for example by its path."""
+        name, folder, missing = name or self.name, os.environ.get("MMR_DATA_DIR"), self.missing()
+        if self.files is None or not missing:
+            return ""
+        if not folder:
+            return f"set MMR_DATA_DIR to the folder that holds {_some(missing)}"
+        made = self.files.regions if self.files.regions_from else ""
+        wanted = [part.path for part in self.parts() if not part.present and part.path != made]
+        if not wanted:
+            return f"mmr data prepare {name}"
+        if any(not Path(folder, path).exists() for download in self.downloads for path in download.paths):
+            return f"mmr data fetch {name}"
+        return f"put into {folder} {_some(wanted)}"
 
     def status(self) -> str:
         """One line for `mmr data status`: ready, generated, or what is missing and the next step."""
         if self.files is None:
             return "ready (generated when first used)"
-        missing = self.missing()
-        if not missing:
-            return f"ready in {self.data_dir()}"
-        step = f"put into {os.environ['MMR_DATA_DIR']}" if os.environ.get("MMR_DATA_DIR") else "set MMR_DATA_DIR to the folder that holds"
-        return f"missing: {step} {', '.join(missing)}"
+        return f"missing: {self.next_step()}" if self.missing() else f"ready in {self.data_dir()}"
 
-    def _paths(self) -> list[str]:
-        return [file.path for file in self.files.captions] + [self.files.regions] if self.files else []
+
+def _some(paths: list[str]) -> str:
+    return ", ".join(paths if len(paths) <= 3 else [*paths[:2], f"and {len(paths) - 2} more"])
 
 
 def load_manifest(name_or_path: str | Path) -> Manifest:
