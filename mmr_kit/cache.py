@@ -76,11 +76,11 @@ def _build(final: Path, identity: dict[str, Any], build: Callable[[Path], None])
         build(temporary)
         files = {str(p.relative_to(temporary)): file_hash(p) for p in sorted(temporary.rglob("*")) if p.is_file()}
         for path in temporary.rglob("*"):
-            _sync(path)
+            sync(path)
         atomic_write(temporary / ENTRY, json.dumps({"identity": identity, "files": files}, indent=1))
         shutil.rmtree(final, ignore_errors=True)
         os.replace(temporary, final)
-        _sync(final.parent)
+        sync(final.parent)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
@@ -105,10 +105,10 @@ def atomic_write(path: Path, content: str | bytes) -> None:
         except BaseException:
             Path(file.name).unlink(missing_ok=True)
             raise
-    _sync(path.parent)
+    sync(path.parent)
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
     """Make a file's or a folder's content outlive a power cut."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
