@@ -11,11 +11,11 @@ from typing import Annotated
 
 import typer
 
+from mmr_kit.cli_data import data_app
 from mmr_kit.errors import InputError
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False,
                   help="Train, retrieve, rerank, and compute the paper's tables again.")  # fmt: skip
-data_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Say what data sets there are.")
 app.add_typer(data_app, name="data")
 
 Profile = Annotated[str, typer.Option(metavar="NAME", help="Settings to run under: a name in notebooks/profiles/ (smoke, demo, flickr8k).")]
@@ -155,35 +155,6 @@ def search(
     for rank, (image_id, match) in enumerate(zip(reranked.candidate_ids[0], reranked.scores[0], strict=True), start=1):
         place = before.index(image_id)
         print(f"{rank:>4}  {match:>5.3f}  {place + 1:>9}  {cosines[place]:>6.3f}  {image_id}  ({told[image_id]})")
-
-
-@data_app.command("list")
-def data_list() -> None:
-    """Name, title and licence of every data set.
-
-    Example: mmr data list
-    """
-    from mmr_kit.data.manifests import list_manifests
-
-    for manifest in list_manifests():
-        print(f"{manifest.name:<16} {manifest.title} (licence: {manifest.licence})")
-
-
-@data_app.command("status")
-def data_status(names: Annotated[list[str] | None, typer.Argument(metavar="NAME", help="Data sets; all of them by default.")] = None) -> None:
-    """Whether the files of data sets are here.
-
-    Says where they are, or what to do where they are not. Ends with status 1 if a data set that was named is missing.
-
-    Example: mmr data status flickr8k
-    """
-    from mmr_kit.data.manifests import list_manifests, load_manifest
-
-    manifests = [load_manifest(name) for name in names] if names else list_manifests()
-    for manifest in manifests:
-        print(f"{manifest.name:<16} {manifest.status()}")
-    if names and any(manifest.missing() for manifest in manifests):
-        raise typer.Exit(1)
 
 
 def _assignments(texts: list[str]) -> dict[str, str]:

@@ -16,14 +16,15 @@ from mmr_kit.errors import InputError
 MANIFESTS = Path(__file__).parents[2] / "data_manifests"
 
 
-def _inside(path: str) -> str:
+def inside(path: str) -> str:
+    """The path, if it stays below whatever folder it is joined to. Raises ValueError where it does not."""
     parts = PurePosixPath(path).parts
     if not parts or ".." in parts or parts[0].startswith(("/", "~")) or "\\" in path or ":" in path:
         raise ValueError(f"{path!r} leaves the data folder; give a path below it")
     return path
 
 
-Relative = Annotated[str, AfterValidator(_inside)]
+Relative = Annotated[str, AfterValidator(inside)]
 
 
 class _Strict(BaseModel):
@@ -68,7 +69,7 @@ class Files(_Strict):
     regions: Relative
     regions_from: RegionSources | None = None
     pictures: Relative | None = None
-    image_prefix: str = Field("", pattern=r"^[\w.-]*$")
+    image_prefix: str = Field(default="", pattern=r"^[\w.-]*$")
 
 
 class Download(_Strict):
@@ -78,7 +79,7 @@ class Download(_Strict):
     names: tuple[Relative, ...] = Field(min_length=1)
     folder: Relative
     unpack: Relative | None = None
-    gigabytes: float = Field(1.0, gt=0)
+    gigabytes: float = Field(default=1.0, gt=0)
 
     @property
     def paths(self) -> list[str]:
@@ -114,7 +115,7 @@ class Manifest(_Strict):
     title: str
     licence: str
     source: str
-    paper_dataset: str | None = Field(None, description="the paper's data set beside whose numbers results stand")
+    paper_dataset: str | None = Field(default=None, description="the paper's data set beside whose numbers results stand")
     features: str | None = None
     downloads: tuple[Download, ...] = ()
     by_hand: tuple[str, ...] = ()
