@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
 features_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Make region features of photographs.")
 SHOWN = 10  # skipped pictures that are printed; the file has all
+BATCH, GALLERY, CANDIDATES = 128, 200, 20  # what the notebooks take by default: pairs a step, images among which CE ranks, candidates
 
 Detector = Annotated[str, typer.Option(metavar="NAME", help="Regions: what this object detector finds (a checkpoint's folder or hub id), else a grid.")]
 Threshold = Annotated[float, typer.Option(metavar="SCORE", help="Least score of a box of the detector.")]
@@ -81,17 +83,28 @@ def data_add(
     if output is None and not root:
         raise InputError("where should the data set go? set MMR_DATA_DIR, or give --output FOLDER")
     folder = output or Path(root or "", name)
+    if len(str(folder.resolve()).split()) != 1:
+        raise InputError(f"{folder}: has white space in its path, which separates data sets in parameters of notebooks; name another folder by --output")
     extract = _Extract(detector, threshold, boxes, grid, encoder, patches, size, batch_size, precision)
     added = add_dataset(name, pictures, captions, folder, extract, language=language, seed=seed, licence=licence)
     images = ", ".join(f"{count} {split}" for split, count in added.images.items())
     lines = _told(added.skipped, folder / REGIONS)
     lines += [f"left out with their pictures: {added.left_out} captions"] if added.left_out else []
     lines += [f"without captions, and so no part of it: {added.uncaptioned} pictures"] if added.uncaptioned else []
-    found_by_name = root and folder.resolve() == Path(root, name).resolve()
-    called = name if found_by_name else str(added.manifest.resolve())
-    lines += [f"{added.manifest}: {images} images, {added.captions} captions",
-              f"next: mmr regenerate --profile smoke --only table1_main_results -p datasets={called}"]  # fmt: skip
-    print("\n".join(lines))
+    called = name if root and folder.resolve() == Path(root, name).resolve() else str(added.manifest.resolve())
+    print("\n".join([*lines, f"{added.manifest}: {images} images, {added.captions} captions", *_next_step(called, folder, added.images)]))
+
+
+def _next_step(called: str, folder: Path, images: dict[str, int]) -> list[str]:
+    """The command that computes Table 1 on a data set, with what its size asks for; none where a split is empty."""
+    if not all(images.values()):
+        return []
+    settings: dict[str, object] = {"datasets": called, "start": "scratch"}
+    settings |= {"batch_size": images["train"]} if images["train"] < BATCH else {}
+    settings |= {"ce_images": 0} if images["test"] < GALLERY else {}
+    settings |= {"k": images["test"]} if images["test"] < CANDIDATES else {}
+    parameters = [part for name, value in settings.items() for part in ("-p", f"{name}={value}")]
+    return ["next: " + shlex.join(["mmr", "regenerate", "--only", "table1_main_results", "--results", str(folder / "results"), *parameters])]
 
 
 class _Extract:
