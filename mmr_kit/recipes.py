@@ -13,8 +13,10 @@ import numpy as np
 
 from mmr_kit import cache
 from mmr_kit.data.datasets import RetrievalDataset, load_dataset
+from mmr_kit.data.manifests import load_manifest
 from mmr_kit.errors import InputError
 from mmr_kit.models.batches import TrainingPairs
+from mmr_kit.models.card import model_card
 from mmr_kit.models.losses import NegativeSchedule
 from mmr_kit.models.mining import Miner
 from mmr_kit.models.objectives import BiEncoding, CrossEncoding, Joint, Objective, Pretraining
@@ -136,6 +138,7 @@ def train_recipe(recipe: Recipe, progress: Progress) -> Path:
         parameters = sum(parameter.numel() for parameter in model.parameters())
         record = {"recipe": asdict(recipe), "curve": curve, "seconds": time.monotonic() - started, "parameters": parameters}
         cache.atomic_write(folder / "training.json", json.dumps(record, indent=1))
+        cache.atomic_write(folder / "README.md", model_card(record, load_manifest(recipe.dataset), model.backbone.kind))
 
     return cache.cached("models", identity, build)
 

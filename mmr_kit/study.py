@@ -7,10 +7,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from mmr_kit.data.datasets import load_dataset
 from mmr_kit.errors import InputError
 from mmr_kit.experiments import METHODS, Evaluation, evaluate, train, training_record
 from mmr_kit.floor import FLOOR, Floor
+from mmr_kit.models.batches import TrainingPairs
+from mmr_kit.models.mining import Miner
+from mmr_kit.models.retrieval_model import load_model
 from mmr_kit.recipes import Recipe
 from mmr_kit.reporting.checks import check_runs
 from mmr_kit.reporting.claims import Claims
@@ -32,19 +37,43 @@ def parameters_of(namespace: Mapping[str, Any]) -> dict[str, bool | int | float 
     return {name: value for name, value in plain.items() if not name.startswith("_") and name != "results_dir"}
 
 
-def make_recipes(datasets: Iterable[str], start: str, steps: Mapping[str, int], seeds: int, pretrain_steps: int = 0, **settings: Any) -> dict[Key, Recipe]:
+def make_recipes(datasets: Iterable[str], start: str, steps: Mapping[str, int], seeds: int, pretrain_steps: int = 0, alignment_steps: int = 0,
+                 be_learning_rate: float = 0, **settings: Any) -> dict[Key, Recipe]:  # fmt: skip
     """A recipe for each model (the keys of `steps`), data set and seed, all from one start; settings: further fields of `Recipe`.
 
-    pretrain_steps: of a pretraining on the data set's own training split, for a start that never saw images; it is done now, by the first seed only.
+    pretrain_steps: of a pretraining on the data set's own training split, for a start that never saw images; alignment_steps: of the triplet loss alone
+    after it. Both are done now, by the first seed only. be_learning_rate: of BE, where it differs.
     """
     datasets = list(datasets)
     starts = dict.fromkeys(datasets, start)
-    if pretrain_steps:
-        of_pretraining = {name: value for name, value in settings.items() if name not in ("train_images", "half_size", "negatives", "pooling", "mined_by")}
-        pretraining = [Recipe("PRETRAINING", name, start, pretrain_steps, **of_pretraining) for name in datasets]
-        starts = dict(zip(datasets, map(str, train(pretraining)), strict=True))
-    return {(model, name, seed): Recipe(model, name, starts[name], count, seed=seed, **settings)
+    of_start = {name: value for name, value in settings.items() if name not in ("train_images", "half_size", "negatives", "pooling", "mined_by")}
+    for method, count in (("PRETRAINING", pretrain_steps), ("BE", alignment_steps)):
+        if count:
+            starts = dict(zip(datasets, map(str, train(Recipe(method, name, starts[name], count, **of_start) for name in datasets)), strict=True))
+    of_model = {"BE": {"learning_rate": be_learning_rate}} if be_learning_rate else {}
+    return {(model, name, seed): Recipe(model, name, starts[name], count, seed=seed, **settings | of_model.get(model, {}))
             for name in datasets for model, count in steps.items() for seed in range(seeds)}  # fmt: skip
+
+
+def settings_of(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """What `make_recipes` takes beside data sets, start, steps and seeds, from a notebook's parameters."""
+    names = ("learning_rate", "be_learning_rate", "batch_size", "match_batch_size", "region_dropout", "precision", "pretrain_steps", "alignment_steps")
+    renamed = {name.removeprefix("multilingual_"): value for name, value in parameters.items()}
+    return {name: renamed[name] for name in names if name in renamed}
+
+
+def departures(parameters: Mapping[str, Any], published_start: str = "OSCAR") -> list[str]:
+    """Notes that say how the training departs from the paper's, from a notebook's parameters."""
+    of = {"be_learning_rate": 0, **{name.removeprefix("multilingual_"): value for name, value in parameters.items()}}
+    stages = [f"{of['pretrain_steps']} steps of contrastive and match pretraining" if of["pretrain_steps"] else "",
+              f"{of['alignment_steps']} steps of the triplet loss" if of["alignment_steps"] else ""]  # fmt: skip
+    pretraining = f", then {' and '.join(filter(None, stages))} on the training split" if any(stages) else ""
+    dropped = f", {of['region_dropout']:.0%} of the region features dropped in training" if of["region_dropout"] else ""
+    rate_of_be = f" (BE {of['be_learning_rate']:g})" if of["be_learning_rate"] else ""
+    return [f"Ours: {of['seeds']} seed(s); start: {of['start']}, in place of the paper's {published_start}{pretraining}.",
+            f"Steps: CE {of['ce_steps']}, BE {of['be_steps']}, JOINT {of['joint_steps']}, learning rate {of['learning_rate']:g}{rate_of_be}, "
+            f"{of['batch_size']} pairs a step, {of['match_batch_size']} and as many replaced ones for CE{dropped}; "
+            "the paper: 100k, 30k and 60k steps at 2e-5 or 5e-5, 128 pairs, and for CE 128 replaced ones more."]  # fmt: skip
 
 
 def make_evaluations(recipes: Mapping[Key, Recipe], methods: Iterable[str], galleries: Sequence[int] = (0,), on: str = "",
@@ -92,6 +121,20 @@ def measure_floor(results: Results, datasets: Iterable[str], galleries: Iterable
             gallery = load_dataset(name).subset(images) if images else load_dataset(name)
             for ranking in bi_encode(floor, gallery).values():
                 results.add_rankings({0: ranking}, gallery, method=FLOOR, trained_on=name)
+
+
+def match_losses(recipes: Iterable[Recipe], batches: int = 16) -> tuple[float, float]:
+    """Mean match loss of trained CEs on training and on dev captions: on as many batches as asked for, their replaced pairs made as in the training."""
+    losses: dict[str, list[float]] = {"train": [], "dev": []}
+    for recipe in recipes:
+        model, miner = recipe.model(), load_model(recipe.mined_by) if recipe.mined_by else None
+        for split, of_split in losses.items():
+            dataset = recipe.training_data() if split == "train" else load_dataset(recipe.dataset, split, recipe.languages)
+            pairs, near = TrainingPairs(dataset, recipe.match_batch_size, recipe.seed), Miner(miner, dataset) if miner else None
+            for batch in (pairs.with_replaced(step, near) for step in range(batches)):
+                matches = model.score_pairs(batch.captions, batch.images)
+                of_split += list(-np.log(np.maximum(np.where(batch.matches, matches, 1 - matches), 1e-7)))
+    return float(np.mean(losses["train"])), float(np.mean(losses["dev"]))
 
 
 def publish(results: Results, folder: str, name: str, recipes: Iterable[Recipe], parameters: Mapping[str, Any], *, title: str, table: SideBySide,

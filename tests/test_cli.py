@@ -11,7 +11,7 @@ from mmr_kit import cli, notebooks
 from mmr_kit.errors import InputError
 from mmr_kit.reporting import Results
 
-COMMANDS = ("regenerate", "report", "train", "search", "data list", "data status")
+COMMANDS = ("regenerate", "report", "train", "search", *(f"data {name}" for name in ("list", "status", "fetch", "verify", "prepare", "miniature")))
 
 
 class Mmr:

@@ -9,14 +9,18 @@ from typing import Any
 import matplotlib.pyplot as plt
 import pandas as pd
 import pytest
+import torch
 
+from mmr_kit.data.datasets import load_dataset
 from mmr_kit.errors import InputError
 from mmr_kit.experiments import evaluate
+from mmr_kit.models.batches import TrainingPairs
+from mmr_kit.models.losses import match_loss
 from mmr_kit.models.retrieval_model import RetrievalModel
 from mmr_kit.reporting import Results, read_results
 from mmr_kit.reporting.tables import plain_table
 from mmr_kit.retrieval.metrics import recall
-from mmr_kit.study import make_evaluations, make_recipes, measure, parameters_of, publish
+from mmr_kit.study import departures, make_evaluations, make_recipes, match_losses, measure, parameters_of, publish, settings_of
 
 STEPS = {"CE": 2, "BE": 2, "JOINT": 2}
 SIZES = {"learning_rate": 1e-2, "batch_size": 14, "match_batch_size": 14, "dev_images": 6}
@@ -86,3 +90,43 @@ def test_rows_come_from_the_evaluations(recipes: dict[Any, Any], tmp_path: Path)
     assert len(provenance["durations"]) == len(joint)
     publish(results, "", "nothing", joint, {}, title="", table=plain_table(rows[rows["seed"] == "0"]), figures={"": (figure, "")})
     plt.close(figure)
+
+
+def test_match_losses_are_those_that_training_minimises(recipes: dict[Any, Any], small_data: Any) -> None:
+    recipe = replace(recipes["CE", str(small_data.manifest), 0], match_batch_size=6)
+    dev = load_dataset(recipe.dataset, "dev")
+    model = recipe.model()
+    expected = []
+    for step in range(2):
+        batch = TrainingPairs(dev, 6, recipe.seed).with_replaced(step)
+        expected += [match_loss(model.match_logits(batch.captions, batch.images), torch.tensor(batch.matches).long()).item()] * len(batch.captions)
+    assert match_losses([recipe], batches=2)[1] == pytest.approx(sum(expected) / len(expected), rel=1e-4)
+    mined = replace(recipe, mined_by=str(recipes["BE", recipe.dataset, 0].folder()))
+    recipes["BE", recipe.dataset, 0].model()
+    assert match_losses([mined], batches=2) != match_losses([recipe], batches=2)
+
+
+def test_settings_and_departures_come_from_the_parameters_of_a_notebook() -> None:
+    parameters = {"seeds": 3, "multilingual_start": "minilm", "pretrain_steps": 300, "alignment_steps": 200, "multilingual_learning_rate": 3e-4,
+                  "ce_steps": 8, "be_steps": 4, "joint_steps": 6, "batch_size": 128, "match_batch_size": 64,
+                  "region_dropout": 0.4, "precision": "bf16"}  # fmt: skip
+    assert settings_of(parameters) == {"pretrain_steps": 300, "alignment_steps": 200, "learning_rate": 3e-4, "batch_size": 128, "match_batch_size": 64,
+                                       "region_dropout": 0.4, "precision": "bf16"}
+    start, steps = departures(parameters, "M3P")
+    assert start == ("Ours: 3 seed(s); start: minilm, in place of the paper's M3P, then 300 steps of contrastive and match pretraining and 200 steps of the "
+                     "triplet loss on the training split.")  # fmt: skip
+    assert "CE 8, BE 4, JOINT 6, learning rate 0.0003, 128 pairs" in steps
+    assert "40% of the region features" in steps
+    plain = departures({**parameters, "pretrain_steps": 0, "alignment_steps": 0, "region_dropout": 0, "be_learning_rate": 5e-4})
+    assert plain[0].endswith("in place of the paper's OSCAR.")
+    assert "learning rate 0.0003 (BE 0.0005)" in plain[1]
+
+
+def test_be_may_have_a_learning_rate_of_its_own_and_the_start_a_second_stage(recipes: dict[Any, Any], small_data: Any) -> None:
+    start = next(iter(recipes.values())).start
+    made = make_recipes([str(small_data.manifest)], start, STEPS, 1, pretrain_steps=1, alignment_steps=1, be_learning_rate=0.5, **SIZES)
+    assert {recipe.method: recipe.learning_rate for recipe in made.values()} == {"CE": 1e-2, "BE": 0.5, "JOINT": 1e-2}
+    (second,) = {recipe.start for recipe in made.values()}
+    record = json.loads((Path(second) / "training.json").read_text())["recipe"]
+    assert (record["method"], record["steps"], record["learning_rate"]) == ("BE", 1, 1e-2)
+    assert json.loads((Path(record["start"]) / "training.json").read_text())["recipe"]["method"] == "PRETRAINING"

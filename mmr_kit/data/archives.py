@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import lzma
 import os
 import shutil
 import stat
@@ -21,7 +22,7 @@ from mmr_kit.data.manifests import inside
 from mmr_kit.errors import InputError
 
 CHUNK = 2**20
-DAMAGED = (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, OSError, NotImplementedError, RuntimeError, ValueError)  # RuntimeError: encrypted
+DAMAGED = (zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, OSError, RuntimeError, ValueError)  # RuntimeError: encrypted
 
 
 @dataclass(frozen=True)
@@ -55,13 +56,13 @@ def unpack(archive: Path, folder: Path, limit: int) -> list[Path]:
 
 def _write(archive: Path, folder: Path, limit: int) -> list[str]:
     """Unpack all members into an empty folder, synced; returns their names there."""
-    if zipfile.is_zipfile(archive):
+    if archive.suffix == ".zip":
         with zipfile.ZipFile(archive) as opened:
             return _write_members(archive, _of_zip(archive, opened), folder, limit)
-    if tarfile.is_tarfile(archive):
+    if ".tar" in archive.suffixes or archive.suffix == ".tgz":
         with tarfile.open(archive) as opened_tar:
             return _write_members(archive, _of_tar(archive, opened_tar), folder, limit)
-    if archive.suffix == ".gz":
+    if archive.suffix == ".gz" and archive.stat().st_size:  # an empty file would unpack to an empty file
         return _write_members(archive, [_Member(archive.stem, -1, partial(gzip.GzipFile, archive))], folder, limit)
     raise InputError(f"{archive}: neither .zip, .tar nor .gz; download it again")
 

@@ -1,12 +1,15 @@
 """Region features in NumPy's and PyTorch's files: a .npz or .pt an image, or one .pt of many images.
 
-No pickle in them can run code: NumPy's are refused, PyTorch's are read with `weights_only=True`. Nothing is unpacked before its size is known.
+No pickle in them can run code: NumPy's are refused, PyTorch's are read with `weights_only=True`, and NumPy's arrays inside those are rebuilt here. Nothing
+is unpacked before its size is known.
 """
 
 from __future__ import annotations
 
 import io
 import itertools
+import re
+import warnings
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -39,7 +42,8 @@ def m3p_pt(path: Path, start: int = 0) -> Iterator[tuple[int, Image]]:
     """
     if start == 0:
         with located(str, path):
-            image = _pixel_image(path, _load(path, mmap=False, limit=IMAGE_BYTES), ("features", "boxes", "num_boxes", "img_h", "img_w"))
+            values = {name: _rebuilt(value, str(name)) for name, value in _load(path, mmap=False, limit=IMAGE_BYTES).items()}
+            image = _pixel_image(path, values, ("features", "boxes", "num_boxes", "img_h", "img_w"))
         yield 1, image
 
 
@@ -117,7 +121,7 @@ def _member(archive: zipfile.ZipFile, name: str) -> np.ndarray:
         shape, fortran, kind = header(file)
         if kind.hasobject:
             raise Fault(name, "a pickle; only arrays of numbers are read")
-        return np.frombuffer(file.getbuffer()[file.tell() :], kind).reshape(shape, order="F" if fortran else "C")
+        return _shaped(file.getbuffer()[file.tell() :], kind, shape, fortran)
     except Fault:
         raise
     except KeyError:
@@ -143,7 +147,7 @@ def _load(path: Path, *, mmap: bool, limit: int | None) -> dict[Any, Any]:
     if limit and size > limit:
         raise Fault("file", f"{size} bytes, at most {limit} can be read" + ("" if zipped else " of PyTorch's old format; save it again with a newer PyTorch"))
     try:
-        with torch.serialization.safe_globals(_numpy_globals()):
+        with torch.serialization.safe_globals(STAND_INS), warnings.catch_warnings(action="ignore"):
             content = torch.load(path, map_location="cpu", weights_only=True, mmap=mmap and zipped)
     except Exception as error:  # whatever damage does to an unpickler, and code, which it refuses to run
         raise Fault("file", f"not what torch.save writes of arrays and numbers ({_brief(error)})") from None
@@ -152,16 +156,59 @@ def _load(path: Path, *, mmap: bool, limit: int | None) -> dict[Any, Any]:
     return content
 
 
-def _numpy_globals() -> list[Any]:
-    """What a pickle needs to rebuild NumPy's arrays and numbers, under the names of NumPy 1 and 2; none of it runs code."""
-    import codecs
+class _Kind:
+    """In place of numpy.dtype, which believes whatever flags a pickle gives it, to the point of corrupting memory."""
 
-    from numpy._core import multiarray
+    def __init__(self, code: str, *_: object) -> None:
+        self.code, self.order = code, "<"
 
-    kinds = [type(np.dtype(kind)) for kind in ("f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8")]
-    homes = ("numpy.core.multiarray", "numpy._core.multiarray")
-    named = [(getattr(multiarray, name), f"{home}.{name}") for home in homes for name in ("_reconstruct", "scalar")]
-    return [np.ndarray, np.dtype, *kinds, (codecs.encode, "_codecs.encode"), *named]
+    def __setstate__(self, state: Any) -> None:
+        self.order = state[1]
+
+
+class _Array:
+    """In place of numpy.ndarray: keeps what it is to be built from, until it is asked for (see _rebuilt)."""
+
+    def __init__(self, *_: object) -> None:
+        self.state: Any = None
+
+    def __setstate__(self, state: Any) -> None:
+        self.state = state
+
+
+def _scalar(kind: Any, data: Any) -> _Array:
+    array = _Array()
+    array.state = (1, (), kind, False, data)
+    return array
+
+
+def _encode(text: str, _: str) -> bytes:
+    """How pickles before protocol 3 write bytes."""
+    return text.encode("latin1")
+
+
+HOMES = ("numpy.core.multiarray", "numpy._core.multiarray")  # of NumPy 1 and 2
+STAND_INS: list[Any] = [(_Kind, "numpy.dtype"), (_Array, "numpy.ndarray"), (_encode, "_codecs.encode"), *((_Array, f"{home}._reconstruct") for home in HOMES),
+             *((_scalar, f"{home}.scalar") for home in HOMES)]  # fmt: skip
+
+
+def _rebuilt(value: Any, name: str) -> Any:
+    """The array that a stand-in stands for, if it is one of plain numbers; other values as they are, for the caller to judge."""
+    if not isinstance(value, _Array):
+        return value
+    try:
+        _, shape, kind, fortran, data = value.state
+        if kind.order not in ("<", ">", "|") or not re.fullmatch("[fiu][1248]", kind.code):
+            return value
+        return _shaped(data, np.dtype(kind.order + kind.code), shape, fortran)
+    except Exception as error:  # whatever a damaged pickle gives as the parts of an array
+        raise Fault(name, f"not a complete array ({_brief(error)})") from None
+
+
+def _shaped(data: Any, kind: np.dtype, shape: Any, fortran: bool) -> np.ndarray:
+    if min(shape, default=0) < 0:
+        raise ValueError(f"shape {shape}")  # which reshape would take for 'as many as there are'
+    return np.frombuffer(data, kind).reshape(shape, order="F" if fortran else "C")
 
 
 def _brief(error: BaseException) -> str:

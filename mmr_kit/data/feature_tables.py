@@ -12,13 +12,12 @@ from pathlib import Path
 
 import numpy as np
 
-from mmr_kit.data.feature_values import IMAGE_BYTES, Fault, Image, image_id, joined_regions, located, pixel_regions
+from mmr_kit.data.feature_values import ID_BYTES, IMAGE_BYTES, Fault, Image, image_id, joined_regions, located, pixel_regions
 from mmr_kit.data.regions import Regions
 from mmr_kit.errors import InputError
 
 BUFFER = 4 * 2**20
 BOM = b"\xef\xbb\xbf"
-COLUMNS = ("image_id", "image_w", "image_h", "num_boxes", "boxes", "features")
 
 Buffer = bytes | memoryview
 
@@ -55,7 +54,7 @@ def _rows(path: Path, start: int, parse: Callable[[bytes], Image], index: Path |
                 if len(line) == IMAGE_BYTES:
                     raise Fault("row", f"longer than {IMAGE_BYTES} bytes")
                 text = line.removeprefix(BOM) if start == 0 else line
-                image = parse(text) if text.strip(b"\r\n") else None
+                image = None if text.isspace() else parse(text)
             start = file.tell()
             if image:
                 yield start, image
@@ -64,10 +63,7 @@ def _rows(path: Path, start: int, parse: Callable[[bytes], Image], index: Path |
 
 
 def _bottom_up_row(line: bytes) -> Image:
-    tabs = line.count(b"\t")
-    if tabs != len(COLUMNS) - 1:
-        raise Fault("row", f"{tabs + 1} columns, expected {len(COLUMNS)}: {', '.join(COLUMNS)}")
-    key, width, height, count, boxes, features = _columns(line, len(COLUMNS))
+    key, width, height, count, boxes, features = _columns(line, 6)
     image_hw = _whole(height, "column image_h"), _whole(width, "column image_w")
     number = _whole(count, "column num_boxes")
     corners = _floats(boxes, number, "column boxes")
@@ -75,29 +71,30 @@ def _bottom_up_row(line: bytes) -> Image:
 
 
 def _vinvl_row(line: bytes) -> Image:
-    tabs = line.count(b"\t")
-    if tabs not in (1, 2):
-        raise Fault("row", f"{tabs + 1} columns, expected image_id and a JSON object, or image_id, num_boxes and features")
-    key, *rest = _columns(line, tabs + 1)
-    if tabs == 2:
-        return Image(_key(key), (0, 0), _joined(rest[1], _whole(rest[0], "column num_boxes"), "column features"))
+    if b"{" not in line[: 2 * ID_BYTES]:
+        key, count, features = _columns(line, 3)
+        return Image(_key(key), (0, 0), _joined(features, _whole(count, "column num_boxes"), "column features"))
+    key, text = _columns(line, 2)
     try:
-        values = json.loads(bytes(rest[0]))
-        number, features = values["num_boxes"], values["features"]
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        values = json.loads(bytes(text))
+        number, features = values["num_boxes"], values["features"].encode("ascii")
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise Fault("column 2", f"not a JSON object with num_boxes and features as base64 ({type(error).__name__}: {str(error)[:80]})") from None
     return Image(_key(key), (0, 0), _joined(features, _count(number, "column 2, num_boxes"), "column 2, features"))
 
 
-def _joined(text: Buffer | str, number: int, name: str) -> Regions:
+def _joined(text: Buffer, number: int, name: str) -> Regions:
     return joined_regions(_floats(text, number, name), name)
 
 
 def _columns(line: bytes, number: int) -> list[Buffer]:
-    """The line's columns; the last one, which is long, as a view."""
-    start, parts = 0, []
+    """The line's columns; the last one, which is long, as a view. A further one would be found when the last is decoded."""
+    start = 0
+    parts: list[Buffer] = []
     for _ in range(number - 1):
-        tab = line.index(b"\t", start)
+        tab = line.find(b"\t", start)
+        if tab < 0:
+            raise Fault("row", f"{len(parts) + 1} columns, expected {number}")
         parts.append(line[start:tab])
         start = tab + 1
     end = len(line)
@@ -126,12 +123,13 @@ def _count(value: object, name: str) -> int:
     return value
 
 
-def _floats(text: Buffer | str, number: int, name: str) -> np.ndarray:
+def _floats(text: Buffer, number: int, name: str) -> np.ndarray:
     """base64 of float32 (number, any)."""
     try:
         data = binascii.a2b_base64(text, strict_mode=True)
-    except (ValueError, TypeError) as error:
-        raise Fault(name, f"not base64 ({error})") from None
+    except ValueError as error:
+        hint = "; there are more columns than expected" if b"\t" in bytes(text) else ""
+        raise Fault(name, f"not base64 ({error}){hint}") from None
     if not data or len(data) % (4 * number):
         raise Fault(name, f"{len(data)} bytes are not {number} rows of float32 values")
     return np.frombuffer(data, "<f4").reshape(number, -1)

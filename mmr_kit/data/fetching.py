@@ -8,7 +8,7 @@ from pathlib import Path
 
 from mmr_kit.data import lock
 from mmr_kit.data.archives import unpack
-from mmr_kit.data.manifests import Download, Manifest
+from mmr_kit.data.manifests import STORE, Download, Manifest
 from mmr_kit.errors import InputError
 
 TIMEOUT = 60  # seconds without an answer
@@ -17,25 +17,28 @@ TIMEOUT = 60  # seconds without an answer
 def fetch(manifest: Manifest, say: Callable[[str], None]) -> None:
     """Get what the manifest's downloads name and is not here. `say` is told each step. A second call goes on with the files that are missing.
 
-    Raises InputError where a file cannot be got, is not what it was at first sight, or is a bad archive.
+    An archive that was deleted stays so while nothing is missing that may have come from it. Raises InputError where a file cannot be got, is not what it was
+    at first sight, or is a bad archive.
     """
+    folder = manifest.data_dir()
     for download in manifest.downloads:
-        folder = manifest.data_dir()
         for name, path in zip(download.names, download.paths, strict=True):
-            is_new = not (folder / path).exists()
+            is_new, is_lacking = not (folder / path).exists(), _lacking(manifest, download)
+            if is_new and download.unpack and not is_lacking:
+                continue
             if is_new:
                 say(f"downloading {download.base}{name}")
                 _get(download.base + name, folder / path, lock.pinned(folder).get(path))
             if lock.check(folder, path) is False:
                 raise InputError(f"{folder / path}: not what it was at first sight ({lock.LOCK}); delete it and fetch it again")
-            if download.unpack and (is_new or _lacking(manifest, download)):
+            if download.unpack and is_lacking:
                 files = unpack(folder / path, folder / download.unpack, int(download.gigabytes * 1e9))
                 say(f"unpacked {len(files)} files into {folder / download.unpack}")
 
 
 def _lacking(manifest: Manifest, download: Download) -> bool:
-    """Whether something is missing in the folder that a download is unpacked into."""
-    return any(not part.present and part.what != "region store" and Path(part.path).is_relative_to(str(download.unpack)) for part in manifest.parts())
+    """Whether something is missing that may come with a download; the region store is made here."""
+    return any(not part.present and part.what != STORE and download.may_hold(part.path) for part in manifest.parts())
 
 
 def _get(url: str, path: Path, known: str | None) -> None:

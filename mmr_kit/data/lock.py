@@ -44,5 +44,5 @@ def check(folder: Path, name: str) -> bool | None:
     found, earlier = content_hash(folder / name), pinned(folder).get(name)
     if earlier is None:
         with FileLock(folder / f".{LOCK}.lock"):
-            atomic_write(folder / LOCK, json.dumps({"sha256": {**pinned(folder), name: found}}, indent=1, sort_keys=True) + "\n")
+            atomic_write(folder / LOCK, json.dumps({"sha256": {name: found} | pinned(folder)}, indent=1, sort_keys=True) + "\n")
     return None if earlier is None else found == earlier

@@ -14,6 +14,7 @@ from mmr_kit.data.pictograms import WorldSpec
 from mmr_kit.errors import InputError
 
 MANIFESTS = Path(__file__).parents[2] / "data_manifests"
+STORE = "region store"  # what a part is
 
 
 def inside(path: str) -> str:
@@ -86,6 +87,10 @@ class Download(_Strict):
         """Where the files go, below the data folder."""
         return [f"{self.folder}/{name}" for name in self.names]
 
+    def may_hold(self, path: str) -> bool:
+        """Whether a file or folder of the data set may come with this download."""
+        return path in self.paths or (self.unpack is not None and PurePosixPath(path).is_relative_to(self.unpack))
+
 
 class Expected(_Strict):
     """What the whole data set holds: images a split, where that is known, and the fewest and most captions an image, by language."""
@@ -150,9 +155,9 @@ class Manifest(_Strict):
                 what.setdefault(file.images, "list of images")
         for path in sources:
             what.setdefault(path, "region features, as published")
-        what[self.files.regions] = "region store"
+        what[self.files.regions] = STORE
         folder = self._folder()
-        return [Part(path, kind, bool(folder and (folder / path).exists()), path not in sources) for path, kind in what.items()]
+        return [Part(path, kind, folder is not None and (folder / path).exists(), path not in sources) for path, kind in what.items()]
 
     def missing(self) -> list[str]:
         """What has to be there for load_dataset and is not; empty for a generated data set."""
@@ -169,7 +174,8 @@ class Manifest(_Strict):
         wanted = [part.path for part in self.parts() if not part.present and part.path != made]
         if not wanted:
             return f"mmr data prepare {name}"
-        if any(not (folder / path).exists() for download in self.downloads for path in download.paths):
+        useful = [download for download in self.downloads if any(map(download.may_hold, wanted))]
+        if any(not (folder / path).exists() for download in useful for path in download.paths):
             return f"mmr data fetch {name}"
         return f"put into {folder} {_some(wanted)}"
 

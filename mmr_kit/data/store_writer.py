@@ -15,7 +15,6 @@ from array import array
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,21 +31,31 @@ TOLERANCE = 0.001  # a box may stick out by rounding
 PRECISIONS = ("float32", "float16")
 BATCH_BYTES, BATCH_SECONDS = 32 * 2**20, 1.0  # so much, or what came in so long, is written and made safe at a time
 SPARE_BYTES = 16 * 2**20  # room for offsets, ids and journal
-BOX_TYPE = np.dtype("<f4")
+FLOAT, HALF_LIMIT = np.dtype("<f4"), 65520  # from which on float16 is infinite
 
 Progress = Callable[[int, int, int], None]
 """Told now and then: images so far, bytes of arrays so far, bytes expected in all (0: unknown)."""
 
 
-@dataclass
 class _Batch:
-    """Images on their way to the disk."""
+    """Images on their way to the disk, in arrays that are used again and again: fresh memory costs nearly as much as decoding."""
 
-    features: list[np.ndarray] = field(default_factory=list)
-    boxes: list[np.ndarray] = field(default_factory=list)
-    lines: list[str] = field(default_factory=list)
-    size: int = 0
-    begun: float = field(default_factory=time.monotonic)
+    def __init__(self) -> None:
+        self.features, self.boxes = np.empty((0, 0), FLOAT), np.empty((0, 4), FLOAT)
+        self.clear()
+
+    def clear(self) -> None:
+        """Ready for the next images."""
+        self.rows, self.begun = 0, time.monotonic()
+        self.lines: list[str] = []  # of the journal
+
+    def room(self, rows: int, width: int) -> tuple[np.ndarray, np.ndarray] | None:
+        """Where features and boxes of the next image go, None where there is no room; an empty batch has room for any image."""
+        if not self.rows and (rows > len(self.features) or self.features.shape[1] != width):
+            capacity = max(rows, BATCH_BYTES // ((width + 4) * FLOAT.itemsize))
+            self.features, self.boxes = np.empty((capacity, width), FLOAT), np.empty((capacity, 4), FLOAT)
+        end = self.rows + rows
+        return None if end > len(self.features) else (self.features[self.rows : end], self.boxes[self.rows : end])
 
 
 class StoreWriter:
@@ -67,6 +76,7 @@ class StoreWriter:
         self._partial = self.folder.with_name(f"{self.folder.name}.partial")
         self._store, self._journal = self._partial / "store", self._partial / "journal.jsonl"
         self._type = np.dtype(precision).newbyteorder("<")
+        self._limit = np.inf if precision == "float32" else HALF_LIMIT
         self._expected, self._progress, self._may_resume = expected, progress, may_resume
         self._identity = json.loads(json.dumps([precision, identity]))
         self.attachments: dict[str, str] = {}  # name -> text of further files of the store, written when it is finished
@@ -77,7 +87,7 @@ class StoreWriter:
         self._width = 0
         self._rows: dict[str, int] = {}  # image id -> number of regions, in the order of the store
         self._sizes, self._total = array("q"), 0  # height and width of each image in turn; regions of all images
-        self._batch = _Batch()
+        self._batch, self._other = _Batch(), _Batch()  # one fills while the other is written
         self._pending: Future[None] | None = None
 
     @property
@@ -102,7 +112,7 @@ class StoreWriter:
             try:
                 self._begin()
             except BaseException:
-                self._lock.release()
+                self._leave()
                 raise
         self._pool = ThreadPoolExecutor(1, "store-writer")  # values go to the disk while the next ones are read
         self._tell()
@@ -119,9 +129,12 @@ class StoreWriter:
                     self._settle()
         finally:
             self._pool.shutdown()
-            self._lock.release()
-            if self._may_resume is None or not self._store.exists():
-                shutil.rmtree(self._partial, ignore_errors=True)
+            self._leave()
+
+    def _leave(self) -> None:
+        self._lock.release()
+        if self._may_resume is None or not self._store.exists():  # nothing to go on from
+            shutil.rmtree(self._partial, ignore_errors=True)
 
     def add(self, image_id: str, image_hw: tuple[int, int], regions: Regions, place: Any = None, source: Path | None = None) -> None:
         """The next image: (height, width) in pixels or (0, 0), features (n, width), boxes (n, 4) as shares. place: any JSON value, where the next one begins.
@@ -129,63 +142,71 @@ class StoreWriter:
         Raises InputError, with the image's `source`, for an id that was there before, no region, shapes that disagree, values that are not finite (or too
         large for float16), a box outside the image.
         """
-        with np.errstate(over="ignore"):
-            features = np.ascontiguousarray(regions.features, dtype=self._type)
-        boxes = np.ascontiguousarray(regions.boxes, dtype=BOX_TYPE)
-        fault = self._fault(image_id, features, boxes)
+        features, boxes = np.asarray(regions.features), np.asarray(regions.boxes)
+        fault = self._disagreement(image_id, features, boxes) or self._copy(features, boxes)
         if fault:
             raise InputError(f"{source or self.folder}: image {image_id!r}{fault}; correct it or take the image out")
-        self._width = features.shape[1]
-        self._rows[image_id] = len(features)
-        self._sizes.extend((int(image_hw[0]), int(image_hw[1])))
-        self._total += len(features)
-        self.place, batch = place, self._batch
-        batch.features.append(features)
-        batch.boxes.append(boxes)
-        batch.lines.append(json.dumps([image_id, list(self._sizes[-2:]), len(features), place]))
-        batch.size += features.nbytes + boxes.nbytes
-        if batch.size >= BATCH_BYTES or time.monotonic() - batch.begun >= BATCH_SECONDS:
-            with self._refusing():
-                self._hand_over()
-            self._tell()
+        self.place, rows, hw = place, len(features), [int(side) for side in image_hw]
+        self._rows[image_id] = rows
+        self._sizes.extend(hw)
+        self._total += rows
+        self._batch.rows += rows
+        self._batch.lines.append(json.dumps([image_id, hw, rows, place]) + "\n")
+        if time.monotonic() - self._batch.begun >= BATCH_SECONDS:
+            self._hand_over()
 
-    def _fault(self, image_id: str, features: np.ndarray, boxes: np.ndarray) -> str:
+    def _disagreement(self, image_id: str, features: np.ndarray, boxes: np.ndarray) -> str:
         if image_id in self._rows:
             return " occurs twice"
         if features.ndim != 2 or not features.size:
             return f", features: shape {features.shape}, expected one row or more a region"
-        if self._width and features.shape[1] != self._width:
+        if self._width not in (0, features.shape[1]):
             return f", features: {features.shape[1]} values a region, the images before have {self._width}"
         if boxes.shape != (len(features), 4):
             return f", boxes: shape {boxes.shape}, expected ({len(features)}, 4)"
-        if not np.isfinite(features).all():
+        return ""
+
+    def _copy(self, features: np.ndarray, boxes: np.ndarray) -> str:
+        """Into the batch; the fault, if what is to be stored is none."""
+        self._width = features.shape[1]
+        room = self._batch.room(len(features), self._width)
+        if room is None:
+            self._hand_over()
+            room = self._batch.room(len(features), self._width)
+            assert room
+        with np.errstate(over="ignore"):
+            room[0][:], room[1][:] = features, boxes
+        if not (-self._limit < room[0].min() and room[0].max() < self._limit):  # false for NaN, too
             return ", features: NaN or infinite" + (", or too large for float16" if self._type.itemsize == 2 else "")
-        if not (boxes.min() >= -TOLERANCE and boxes.max() <= 1 + TOLERANCE):  # false for NaN, too
+        if not (room[1].min() >= -TOLERANCE and room[1].max() <= 1 + TOLERANCE):
             return ", boxes: outside [0, 1]"
         return ""
 
     def _hand_over(self) -> None:
-        """The batch goes to the disk in the background, once the one before is there: two batches at most are in memory."""
-        self._settle()
-        if self._batch.lines:
-            self._pending = self._pool.submit(self._write, self._batch, self._width)
-        self._batch = _Batch()
+        """The batch goes to the disk in the background, once the one before is there: two batches are in memory."""
+        with self._refusing():
+            self._settle()
+        if self._batch.rows:
+            self._pending = self._pool.submit(self._write, self._batch)
+            self._batch, self._other = self._other, self._batch
+            self._batch.clear()
+            self._tell()
 
     def _settle(self) -> None:
         pending, self._pending = self._pending, None
         if pending:
             pending.result()
 
-    def _write(self, batch: _Batch, width: int) -> None:
+    def _write(self, batch: _Batch) -> None:
         """Values first, and safe, then the journal's lines that vouch for them."""
         if not self._journal.exists():
             self._store.mkdir()
-            (self._store / "features.npy").write_bytes(_header(self._type, 0, width))
-            (self._store / "boxes.npy").write_bytes(_header(BOX_TYPE, 0, 4))
-            atomic_write(self._journal, json.dumps({"identity": self._identity, "width": width}) + "\n")
-        for name, arrays in (("features.npy", batch.features), ("boxes.npy", batch.boxes)):
-            _append(self._store / name, arrays)
-        _append(self._journal, ["".join(f"{line}\n" for line in batch.lines).encode()])
+            (self._store / "features.npy").write_bytes(_header(self._type, 0, self._width))
+            (self._store / "boxes.npy").write_bytes(_header(FLOAT, 0, 4))
+            atomic_write(self._journal, json.dumps({"identity": self._identity, "width": self._width}) + "\n")
+        _append(self._store / "features.npy", batch.features[: batch.rows].astype(self._type, copy=False))
+        _append(self._store / "boxes.npy", batch.boxes[: batch.rows])
+        _append(self._journal, "".join(batch.lines).encode())
 
     def _begin(self) -> None:
         """Take up what the journal vouches for, or begin anew."""
@@ -229,14 +250,14 @@ class StoreWriter:
 
     def _sizes_of_files(self) -> dict[str, int]:
         start = len(_header(self._type, 0, 1))
-        return {"features.npy": start + self._total * self._width * self._type.itemsize, "boxes.npy": start + self._total * 4 * BOX_TYPE.itemsize}
+        return {"features.npy": start + self._total * self._width * self._type.itemsize, "boxes.npy": start + self._total * 4 * FLOAT.itemsize}
 
     def _finish(self) -> None:
         self._hand_over()
         self._settle()
         if not self._rows:
             raise InputError(f"{self.folder}: there are no images to write; a region store holds at least one")
-        for name, kind, width in (("features.npy", self._type, self._width), ("boxes.npy", BOX_TYPE, 4)):
+        for name, kind, width in (("features.npy", self._type, self._width), ("boxes.npy", FLOAT, 4)):
             with open(self._store / name, "r+b") as file:
                 file.write(_header(kind, self._total, width))
             sync(self._store / name)
@@ -253,7 +274,7 @@ class StoreWriter:
         self._tell()
 
     def _bytes(self) -> int:
-        return self._total * (self._width * self._type.itemsize + 4 * BOX_TYPE.itemsize)
+        return self._total * (self._width * self._type.itemsize + 4 * FLOAT.itemsize)
 
     def _tell(self) -> None:
         if self._progress and self._rows:
@@ -276,8 +297,8 @@ def _header(kind: np.dtype, rows: int, width: int) -> bytes:
     return file.getvalue()
 
 
-def _append(path: Path, parts: list[Any]) -> None:
+def _append(path: Path, content: Any) -> None:
     with open(path, "ab") as file:
-        file.writelines(parts)
+        file.write(content)
         file.flush()
         os.fsync(file.fileno())

@@ -17,10 +17,11 @@ from torch import Tensor, nn
 from mmr_kit.cache import atomic_write
 from mmr_kit.data.regions import Regions
 from mmr_kit.errors import InputError
-from mmr_kit.models.oscar import Oscar, describe, first_line
+from mmr_kit.models.backbone import Backbone, backbone_class, first_line
 
 Finish = Callable[[Tensor, Tensor], Tensor]
 POOLINGS = ("mean", "cls")
+HEAD_INPUTS = ("summary", "cls")
 CPU_VALUES, CUDA_VALUES = 2**18, 2**25  # hidden values (positions x width) a forward pass holds; on a CPU, what its cache holds is twice as fast as more
 
 
@@ -28,17 +29,23 @@ class RetrievalModel(nn.Module):
     """Backbone + mean pooling (embeddings) + match head (pair scores). The BE uses the first two, the CE the last, JOINT all of them.
 
     Captions are strings, images `Regions`; results are float32, in the order of the inputs. pooling: "mean", or "cls" for the state of [CLS] (footnote 7).
+    head_input: what the match head reads, the backbone's "summary" (the pooled [CLS]), or "cls", the state itself. head_hidden: width of the head's hidden
+    layer; 0: it has none.
     """
 
-    def __init__(self, backbone: Oscar, pooling: str = "mean") -> None:
+    def __init__(self, backbone: Backbone, pooling: str = "mean", head_input: str = "summary", head_hidden: int = 0) -> None:
         super().__init__()
-        if pooling not in POOLINGS:
-            raise InputError(f"pooling {pooling!r}: choose {' or '.join(POOLINGS)}")
-        self.backbone, self.pooling = backbone, pooling
-        classifier = nn.Linear(backbone.width, 2)
-        nn.init.normal_(classifier.weight, std=backbone.config.initializer_range)
-        nn.init.zeros_(classifier.bias)
-        self.head = nn.Sequential(nn.Dropout(backbone.config.hidden_dropout_prob), classifier)
+        for name, value, known in (("pooling", pooling, POOLINGS), ("head_input", head_input, HEAD_INPUTS)):
+            if value not in known:
+                raise InputError(f"{name} {value!r}: choose {' or '.join(known)}")
+        self.backbone, self.pooling, self.head_input, self.head_hidden = backbone, pooling, head_input, head_hidden
+        hidden = [nn.Linear(backbone.width, head_hidden), nn.ReLU()] if head_hidden else []
+        layers = [*hidden, nn.Linear(head_hidden or backbone.width, 2)]
+        for layer in layers:
+            if isinstance(layer, nn.Linear):
+                nn.init.normal_(layer.weight, std=getattr(backbone.config, "initializer_range", 0.02))
+                nn.init.zeros_(layer.bias)
+        self.head = nn.Sequential(nn.Dropout(getattr(backbone.config, "hidden_dropout_prob", 0.1)), *layers)
 
     # -- with gradients: what the losses are computed from ------------------------------------------------------------------------------
 
@@ -57,7 +64,7 @@ class RetrievalModel(nn.Module):
         return (states * weights).sum(1) / weights.sum(1)
 
     def _match_part(self, states: Tensor, mask: Tensor) -> Tensor:
-        return self.head(self.backbone.summary(states))
+        return self.head(self.backbone.summary(states) if self.head_input == "summary" else states[:, 0])
 
     def _together(self, captions: Sequence[str] | None, images: Sequence[Regions] | None, finish: Finish) -> Tensor:
         rows, results = zip(*self._parts(captions, images, len(captions or images or ()), finish), strict=True)
@@ -114,7 +121,8 @@ class RetrievalModel(nn.Module):
         """Write `mmr_kit.json`, `model.safetensors` and `transformer/` (config, tokenizer) into a folder."""
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        description = {"format": 1, "pooling": self.pooling, "backbone": self.backbone.save(folder)}
+        description = {"format": 1, "pooling": self.pooling, "head_input": self.head_input, "head_hidden": self.head_hidden,
+                       "backbone": self.backbone.save(folder)}
         save_file({name: tensor.contiguous() for name, tensor in self.state_dict().items()}, folder / "model.safetensors")
         atomic_write(folder / "mmr_kit.json", json.dumps(description, indent=1))
 
@@ -124,7 +132,12 @@ class RetrievalModel(nn.Module):
         folder = Path(folder)
         description = describe(folder)
         try:
-            model = cls(Oscar.load(folder, description["backbone"]), description.get("pooling", "mean"))
+            backbone = backbone_class(str(description["backbone"].get("kind")))
+        except InputError as error:
+            raise InputError(f"{folder / 'mmr_kit.json'}: {error}") from None
+        options = {name: description[name] for name in ("pooling", "head_input", "head_hidden") if name in description}
+        try:
+            model = cls(backbone.load(folder, description["backbone"]), **options)
         except Exception as error:  # whatever transformers and tokenizers raise on a missing or damaged config or tokenizer
             raise InputError(f"{folder}: config or tokenizer missing or damaged ({first_line(error)}); train or copy the model again") from None
         model.load_weights(folder)
@@ -142,6 +155,20 @@ class RetrievalModel(nn.Module):
             raise InputError(f"{path}: damaged ({error}); train or copy the model again") from None
         except RuntimeError as error:
             raise InputError(f"{path}: does not fit the model that mmr_kit.json describes ({first_line(error)}); copy the whole folder again") from None
+
+
+def describe(folder: Path) -> dict[str, Any]:
+    """The json of a saved model's folder; raises InputError where it is missing or not JSON."""
+    path = Path(folder) / "mmr_kit.json"
+    try:
+        description = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"{path}: missing; name a folder that `RetrievalModel.save` or `mmr train` wrote") from None
+    except ValueError as error:
+        raise InputError(f"{path}: not JSON ({error}); train or copy the model again") from None
+    if not isinstance(description, dict) or not isinstance(description.get("backbone"), dict):
+        raise InputError(f"{path}: describes no backbone; train or copy the model again")
+    return description
 
 
 def rows_of_like_length(lengths: np.ndarray, budget: int, most: int) -> Iterator[np.ndarray]:
@@ -162,6 +189,12 @@ def mixed_precision(precision: str) -> AbstractContextManager[Any]:
     return torch.autocast("cuda" if torch.cuda.is_available() else "cpu", types[precision]) if precision in types else nullcontext()
 
 
-def load_model(folder: str | Path) -> RetrievalModel:
-    """A retrieval model from its folder (as `mmr train` and `RetrievalModel.save` write it), ready to embed and to score."""
-    return RetrievalModel.load(Path(folder))
+def load_model(folder: str | Path, tokenizer: str = "", config: str = "") -> RetrievalModel:
+    """A retrieval model from its folder, ready to embed and to score: as `mmr train` and `RetrievalModel.save` write it, as the paper's authors released
+    theirs, or a pretrained checkpoint, whose match head is then drawn anew (see `published.read_model` for the layouts, and for tokenizer and config).
+    """
+    if (Path(folder) / "mmr_kit.json").is_file():
+        return RetrievalModel.load(Path(folder))
+    from mmr_kit.models.published import read_model  # which itself needs this module
+
+    return read_model(str(folder), tokenizer, config) or RetrievalModel.load(Path(folder))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -15,16 +16,17 @@ from mmr_kit.data.datasets import RetrievalDataset
 from mmr_kit.errors import InputError
 from mmr_kit.models.alignment import align_regions
 from mmr_kit.models.oscar import Oscar
+from mmr_kit.models.published import companions, read_model
 from mmr_kit.models.retrieval_model import RetrievalModel
 
 PRETRAINED = Path(__file__).parents[1] / "pretrained"  # committed: small, made by `mmr pretrain`
-WEIGHTS = (".json", ".safetensors", ".txt")
+WEIGHTS = (".json", ".safetensors", ".txt", ".bin", ".pt", ".pth", ".model")
 RECORDS = ("training.json", "entry.json")  # records of a training, which time and place enter
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 
 
 def resolve(start: str) -> str:
-    """The folder (or hub id) that a start's name stands for; "scratch" stays as it is.
+    """The folder (or file of weights, or hub id) that a start's name stands for; "scratch" stays as it is.
 
     A name is, in this order: "scratch"; a pretrained model of the kit's own; "package:<name>/<folder>", a folder inside an installed Python package
     (some carry a checkpoint); a folder; else a hub id, which transformers looks up in its cache and, where the user allows it, online.
@@ -43,23 +45,28 @@ def resolve(start: str) -> str:
 
 
 def start_identity(start: str) -> str:
-    """Hash of the files that a start consists of; of its name where it is no folder."""
-    folder = Path(resolve(start))
-    files = sorted(p for p in folder.rglob("*") if p.is_file() and p.suffix in WEIGHTS and p.name not in RECORDS) if folder.is_dir() else []
-    return identity_hash([[str(p.relative_to(folder)), file_hash(p)] for p in files]) if files else start
+    """Hash of the files that a start consists of; of its name where it is a hub id."""
+    path = Path(resolve(start))
+    if path.is_file():
+        files = [path, *companions(path)]
+    else:
+        files = sorted(p for p in path.rglob("*") if p.is_file() and p.suffix in WEIGHTS and p.name not in RECORDS) if path.is_dir() else []
+        files += companions(path) if files and not (path / "mmr_kit.json").is_file() else []
+    return identity_hash([[os.path.relpath(p, path), file_hash(p)] for p in files]) if files else start
 
 
 def initial_model(start: str, dataset: RetrievalDataset, seed: int, pooling: str = "mean") -> RetrievalModel:
     """A model to train on a data set: its weights from `start`, what that lacks drawn anew by `seed`.
 
     A model from scratch knows the words of the data set's captions. A language model gets a region projection that is fitted to them (`align_regions`).
+    Any other checkpoint (of the kit, as released, or of the layouts that `published` reads) must have been made for regions of this width.
     """
     torch.manual_seed(seed)
     folder, width = resolve(start), int(dataset.regions[dataset.image_ids[0]].features.shape[1])
     if start == "scratch":
         return RetrievalModel(small_oscar(width, dataset.texts), pooling)
-    if (Path(folder) / "mmr_kit.json").is_file():
-        model = RetrievalModel.load(Path(folder))
+    model = RetrievalModel.load(Path(folder)) if (Path(folder) / "mmr_kit.json").is_file() else read_model(folder)
+    if model is not None:
         if model.backbone.region_width != width:
             raise InputError(f"start {start!r} was made for regions {model.backbone.region_width} wide, those of {dataset.name} are {width}; "
                              "use another start or other region features")

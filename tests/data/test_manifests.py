@@ -70,6 +70,17 @@ def test_accepted_paths_resolve_below_any_folder(path: str) -> None:
     ({"files": None, "generator": {**GENERATOR, "sizes": {"training": 3}}}, "generator.sizes"),
     ({"generator": GENERATOR}, "give either files or generator"),
     ({"files": None}, "give either files or generator"),
+    ({"files": {**FILES, "captions": [{"path": "x", "format": "oscar", "language": "en"}]}}, "split is missing; a file of format oscar"),
+    ({"files": {**FILES, "captions": [{"path": "x", "format": "lines", "language": "en", "split": "dev"}]}}, "images is missing; a file of format lines"),
+    ({"files": {**FILES, "captions": [{"path": "x", "format": "tsv", "language": "en", "split": "val"}]}}, "files.captions.0.split"),
+    ({"files": {**FILES, "regions_from": {"format": "h5", "sources": ["x"]}}}, "files.regions_from.format"),
+    ({"files": {**FILES, "regions_from": {"format": "npz", "sources": []}}}, "files.regions_from.sources"),
+    ({"files": {**FILES, "regions_from": {"format": "npz", "sources": ["../x"]}}}, "leaves the data folder"),
+    ({"files": {**FILES, "image_prefix": "a/"}}, "files.image_prefix"),
+    ({"downloads": [{"base": "http://example.org/", "names": ["x"], "folder": "x"}]}, "downloads.0.base"),
+    ({"downloads": [{"base": "https://example.org/x", "names": ["x"], "folder": "x"}]}, "downloads.0.base"),
+    ({"downloads": [{"base": "https://example.org/", "names": ["../x"], "folder": "x"}]}, "leaves the data folder"),
+    ({"expected": {"images": {"val": 3}, "captions": {}}}, "expected.images"),
 ])  # fmt: skip
 def test_faults_name_file_and_field(tmp_path: Path, changes: dict[str, Any], fault: str) -> None:
     path = write(tmp_path, **changes)
@@ -111,5 +122,16 @@ def test_status_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert manifest.status() == f"missing: put into {tmp_path} x/regions"
     (tmp_path / "x" / "regions").mkdir()
     assert (manifest.missing(), manifest.status()) == ([], f"ready in {tmp_path}")
+    sources = {"format": "npz", "sources": ["x/a", "x/b"]}
+    downloads = [{"base": "https://example.org/", "names": ["a.zip"], "folder": "x", "unpack": "x"}]
+    manifest = load_manifest(write(tmp_path, files={**FILES, "regions_from": sources}, downloads=downloads))
+    assert (manifest.missing(), manifest.next_step()) == ([], ""), "what regions were made from may be gone"
+    (tmp_path / "x" / "regions").rmdir()
+    assert manifest.next_step("x.yaml") == "mmr data fetch x.yaml"
+    (tmp_path / "x" / "a.zip").touch()
+    assert manifest.next_step() == f"put into {tmp_path} x/a, x/b", "what the download did not hold"
+    (tmp_path / "x" / "a").mkdir()
+    (tmp_path / "x" / "b").mkdir()
+    assert manifest.status() == "missing: mmr data prepare x"
     generated = load_manifest("smoke_a")
     assert (generated.missing(), generated.status()) == ([], "ready (generated when first used)")

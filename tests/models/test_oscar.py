@@ -1,7 +1,6 @@
-"""The OSCAR forward pass against a second one, in NumPy, of one input at a time and so without padding."""
+"""OSCAR: its input values, its limits, and its start from a language model. (Its forward pass: test_backbones.)"""
 
 from collections.abc import Callable
-from math import erf
 from pathlib import Path
 
 import numpy as np
@@ -15,98 +14,6 @@ from mmr_kit.models.oscar import Oscar
 from mmr_kit.models.retrieval_model import RetrievalModel
 
 MakeModel = Callable[..., RetrievalModel]
-SPECIAL = {"[CLS]": 2, "[SEP]": 3, "unknown": 1}
-
-
-class Reference:
-    """BERT (post-LN) and its pre-LN variant from a state dict, float64: what the papers say, layer by layer."""
-
-    def __init__(self, model: RetrievalModel) -> None:
-        self.weights = {name: tensor.double().numpy() for name, tensor in model.state_dict().items()}
-        self.config, self.vocabulary = model.backbone.config, {**model.backbone.tokenizer.get_vocab(), **SPECIAL}
-        self.pre = self.config.model_type == "roberta-prelayernorm"
-
-    def states(self, caption: str | None, image: Regions | None) -> np.ndarray:
-        """Hidden states (positions, width) of a text, an image or a pair."""
-        words = ["[CLS]", *caption.split(), "[SEP]"] if caption is not None else ["[CLS]"]
-        place = "backbone.transformer.embeddings."
-        x = self.weights[place + "word_embeddings.weight"][[self.vocabulary[word] for word in words]]
-        x = x + self.weights[place + "position_embeddings.weight"][: len(words)] + self.weights[place + "token_type_embeddings.weight"][0]
-        x = self.norm(x, place + "LayerNorm")
-        if image is not None:
-            x1, y1, x2, y2 = image.boxes.astype(float).T
-            regions = self.linear(np.column_stack([image.features, x1, y1, x2, y2, x2 - x1, y2 - y1]), "backbone.region_projection")
-            if "backbone.region_layer_norm.weight" in self.weights:
-                regions = self.norm(regions, "backbone.region_layer_norm")
-            x = np.vstack([x, regions])
-        for layer in range(self.config.num_hidden_layers):
-            x = self.layer(x, f"backbone.transformer.encoder.layer.{layer}.")
-        return self.norm(x, "backbone.transformer.LayerNorm") if self.pre else x
-
-    def layer(self, x: np.ndarray, name: str) -> np.ndarray:
-        if self.pre:
-            x = x + self.linear(self.attention(self.norm(x, name + "attention.LayerNorm"), name + "attention.self."), name + "attention.output.dense")
-            hidden = self.linear(self.norm(x, name + "intermediate.LayerNorm"), name + "intermediate.dense")
-            return x + self.linear(self.gelu(hidden), name + "output.dense")
-        x = self.norm(x + self.linear(self.attention(x, name + "attention.self."), name + "attention.output.dense"), name + "attention.output.LayerNorm")
-        hidden = self.gelu(self.linear(x, name + "intermediate.dense"))
-        return self.norm(x + self.linear(hidden, name + "output.dense"), name + "output.LayerNorm")
-
-    def attention(self, x: np.ndarray, name: str) -> np.ndarray:
-        heads = []
-        for columns in np.split(np.arange(x.shape[1]), self.config.num_attention_heads):
-            query, key, value = (self.linear(x, name + part)[:, columns] for part in ("query", "key", "value"))
-            scores = np.exp(query @ key.T / np.sqrt(len(columns)))
-            heads.append(scores / scores.sum(1, keepdims=True) @ value)
-        return np.hstack(heads)
-
-    def linear(self, x: np.ndarray, name: str) -> np.ndarray:
-        return x @ self.weights[name + ".weight"].T + self.weights[name + ".bias"]
-
-    def norm(self, x: np.ndarray, name: str) -> np.ndarray:
-        x = (x - x.mean(1, keepdims=True)) / np.sqrt(x.var(1, keepdims=True) + self.config.layer_norm_eps)
-        return x * self.weights[name + ".weight"] + self.weights[name + ".bias"]
-
-    def gelu(self, x: np.ndarray) -> np.ndarray:
-        return x * (1 + np.vectorize(erf)(x / np.sqrt(2))) / 2
-
-    def embedding(self, caption: str | None, image: Regions | None) -> np.ndarray:
-        return self.states(caption, image).mean(0)
-
-    def score(self, caption: str, image: Regions) -> float:
-        summary = np.tanh(self.linear(self.states(caption, image)[:1], "backbone.transformer.pooler.dense"))
-        no, yes = self.linear(summary, "head.1")[0]
-        return float(1 / (1 + np.exp(no - yes)))
-
-
-@pytest.mark.parametrize(("shape", "options"), [("post", {}), ("pre", {}), ("post", {"region_layer_norm": True})])
-def test_equals_the_reference_at_any_batch_size(
-    make_model: MakeModel, captions: list[str], images: list[Regions], shape: str, options: dict[str, bool]
-) -> None:
-    model = make_model(shape, dropout=0.5, **options).train()  # dropout must not matter
-    reference = Reference(model)
-    texts = np.stack([reference.embedding(caption, None) for caption in captions])
-    pictures = np.stack([reference.embedding(None, image) for image in images])
-    scores = np.array([reference.score(caption, image) for caption, image in zip(captions, images, strict=True)])
-    assert scores.std() > 0.01
-    for batch_size in (1, 3, 32):
-        assert np.abs(model.embed_texts(captions, normalize=False, batch_size=batch_size) - texts).max() < 1e-5
-        assert np.abs(model.embed_images(images, normalize=False, batch_size=batch_size) - pictures).max() < 1e-5
-        assert np.abs(model.score_pairs(captions, images, batch_size=batch_size) - scores).max() < 1e-5
-    unit = model.embed_texts(captions)
-    assert np.abs(unit - texts / np.linalg.norm(texts, axis=1, keepdims=True)).max() < 1e-5
-    assert model.training, "left as it was"
-
-
-def test_states_behind_a_pair_are_text_first(make_model: MakeModel, captions: list[str], images: list[Regions]) -> None:
-    model = make_model("post")
-    with torch.no_grad():
-        states, mask = model.backbone(model.backbone.inputs(captions[:3], images[:3]))
-    for row, (caption, image) in enumerate(zip(captions[:3], images[:3], strict=True)):
-        expected = Reference(model).states(caption, image)
-        assert np.abs(states[row][mask[row]].numpy() - expected).max() < 1e-5
-    assert mask.dtype == torch.bool
-    assert mask.sum(1).tolist() == model.backbone.lengths(captions[:3], images[:3]).tolist()
 
 
 def test_region_values_are_features_and_boxes_in_order(make_model: MakeModel) -> None:
@@ -132,23 +39,6 @@ def test_regions_beyond_the_limit_are_left_out(make_model: MakeModel, make_image
     assert np.array_equal(model.embed_images([image]), model.embed_images([first]))
     assert np.array_equal(model.score_pairs(["a"], [image]), model.score_pairs(["a"], [first]))
     assert model.backbone.lengths(["a"], [image]).tolist() == [6]
-
-
-def test_half_size_keeps_the_even_layers(make_model: MakeModel, captions: list[str], images: list[Regions], tmp_path: Path) -> None:
-    model = make_model(layers=5)
-    whole = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    model.backbone.skip_odd_layers()
-    assert model.backbone.config.num_hidden_layers == 3
-    prefix = "backbone.transformer.encoder.layer."
-    for new, old in enumerate((0, 2, 4)):
-        layer = {name: tensor for name, tensor in model.state_dict().items() if name.startswith(f"{prefix}{new}.")}
-        assert layer
-        assert all(torch.equal(tensor, whole[name.replace(f"{prefix}{new}.", f"{prefix}{old}.")]) for name, tensor in layer.items())
-    reference = Reference(model)
-    scores = model.score_pairs(captions, images)
-    assert np.abs(scores - [reference.score(caption, image) for caption, image in zip(captions, images, strict=True)]).max() < 1e-5
-    model.save(tmp_path)
-    assert np.array_equal(RetrievalModel.load(tmp_path).score_pairs(captions, images), scores)
 
 
 def language_model(folder: Path, model: torch.nn.Module) -> Path:

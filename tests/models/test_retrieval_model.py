@@ -2,8 +2,6 @@
 
 import json
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,16 +16,6 @@ from mmr_kit.models.retrieval_model import RetrievalModel, load_model
 
 MakeModel = Callable[..., RetrievalModel]
 
-OTHER_PROCESS = """
-import sys
-import numpy as np
-from mmr_kit import load_model
-from mmr_kit.data.regions import RegionStore
-model, regions = load_model(sys.argv[1]), RegionStore(sys.argv[2])
-captions, images = sys.argv[3].split("|"), list(regions.values())
-np.savez(sys.argv[4], texts=model.embed_texts(captions), images=model.embed_images(images), scores=model.score_pairs(captions, images))
-"""
-
 
 @pytest.mark.parametrize("shape", ["post", "pre"])
 def test_saved_and_loaded_is_the_same(make_model: MakeModel, captions: list[str], images: list[Regions], tmp_path: Path, shape: str) -> None:
@@ -41,20 +29,6 @@ def test_saved_and_loaded_is_the_same(make_model: MakeModel, captions: list[str]
     assert loaded.backbone.token_ids(captions) == model.backbone.token_ids(captions)
     for path in (tmp_path / "model").rglob("*"):
         assert path.is_dir() or path.suffix in (".json", ".safetensors"), "no pickles"
-
-
-def test_another_process_computes_the_same(make_model: MakeModel, captions: list[str], images: list[Regions], tmp_path: Path) -> None:
-    from mmr_kit.data.regions import write_region_store
-
-    model = make_model()
-    model.save(tmp_path / "model")
-    write_region_store(tmp_path / "regions", [(str(number), (1, 1), image) for number, image in enumerate(images)])
-    arguments = [str(tmp_path / "model"), str(tmp_path / "regions"), "|".join(captions), str(tmp_path / "out.npz")]
-    subprocess.run([sys.executable, "-c", OTHER_PROCESS, *arguments], check=True)
-    found = np.load(tmp_path / "out.npz", allow_pickle=False)
-    assert np.array_equal(found["texts"], model.embed_texts(captions))
-    assert np.array_equal(found["images"], model.embed_images(images))
-    assert np.array_equal(found["scores"], model.score_pairs(captions, images))
 
 
 def edit(name: str, change: Callable[[dict[str, object]], object]) -> Callable[[Path], None]:
@@ -75,6 +49,10 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
     "no description": lambda folder: (folder / "mmr_kit.json").unlink(),
     "half a description": cut("mmr_kit.json", 20),
     "description of a list": lambda folder: (folder / "mmr_kit.json").write_text("[]"),
+    "unknown backbone": edit("mmr_kit.json", lambda content: content["backbone"].update(kind="lxmert")),
+    "no kind": edit("mmr_kit.json", lambda content: content["backbone"].pop("kind")),
+    "unknown head": edit("mmr_kit.json", lambda content: content.update(head_input="first")),
+    "other head": edit("mmr_kit.json", lambda content: content.update(head_hidden=7)),
     "no backbone": edit("mmr_kit.json", lambda content: content.pop("backbone")),
     "unknown option": edit("mmr_kit.json", lambda content: content["backbone"].update(colour=1)),
     "missing option": edit("mmr_kit.json", lambda content: content["backbone"].pop("region_width")),

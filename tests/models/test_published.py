@@ -1,0 +1,314 @@
+"""Models in the layouts of others: written here as the paper's authors and the transformers library write them, and read back."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from mmr_kit.data.datasets import RetrievalDataset, load_dataset
+from mmr_kit.data.regions import Regions
+from mmr_kit.errors import InputError
+from mmr_kit.models.published import companions, read_model, weights_file
+from mmr_kit.models.retrieval_model import RetrievalModel, load_model
+from mmr_kit.models.starts import initial_model, start_identity
+
+MakeKind = Callable[..., RetrievalModel]
+KINDS = ("oscar", "layer_norm", "uniter", "m3p")
+CLASSES = {"oscar": "OSCAR", "uniter": "UNITER", "m3p": "M3P"}
+FILES = {"oscar": "pytorch_model.bin", "uniter": "pytorch_model.bin", "m3p": "m3p_under_weights.pth"}
+
+
+def published_name(kind: str, name: str) -> str:
+    """What the published implementation calls a weight of ours."""
+    name = name.removeprefix("transformer.")
+    if kind == "oscar":
+        return name.replace("region_projection", "img_embedding").replace("region_layer_norm", "LayerNorm")
+    if kind == "uniter":
+        places = {"region_projection": "img_linear", "region_norm": "img_layer_norm", "box_projection": "pos_linear", "box_norm": "pos_layer_norm",
+                  "sum_norm": "LayerNorm"}  # fmt: skip
+        first, _, rest = name.partition(".")
+        return f"img_embeddings.{places[first]}.{rest}" if first in places else name
+    places = {"region_projection": "image_embeddings.image_embeddings", "box_projection": "image_embeddings.image_location_embeddings",
+              "region_norm": "image_embeddings.LayerNorm", "embeddings.word_embeddings": "embeddings", "embeddings.LayerNorm": "layer_norm_emb",
+              "embeddings.position_embeddings": "position_embeddings", "pooler.dense": "pooled_layer.dense"}  # fmt: skip
+    inner = {"attention.self.query": "attentions.{}.q_lin", "attention.self.key": "attentions.{}.k_lin", "attention.self.value": "attentions.{}.v_lin",
+             "attention.output.dense": "attentions.{}.out_lin", "attention.output.LayerNorm": "layer_norm1.{}", "intermediate.dense": "ffns.{}.lin1",
+             "output.dense": "ffns.{}.lin2", "output.LayerNorm": "layer_norm2.{}"}  # fmt: skip
+    module, _, last = name.rpartition(".")
+    if module.startswith("encoder.layer."):
+        number, _, part = module.removeprefix("encoder.layer.").partition(".")
+        return f"{inner[part].format(number)}.{last}"
+    return f"{places[module]}.{last}"
+
+
+NOISE = {"embeddings.position_ids": torch.arange(72)[None], "img_embeddings.mask_embedding.weight": torch.zeros(2, 8), "cls.predictions.bias": torch.zeros(9),
+         "image_embeddings.image_distbution_embeddings.weight": torch.zeros(16, 30), "refine_embeddings.norm.weight": torch.ones(16),
+         "encoder_attn.0.q_lin.weight": torch.zeros(16, 16), "layer_norm15.0.weight": torch.ones(16), "seq_relationship.bias": torch.zeros(1)}  # fmt: skip
+
+
+def published_weights(model: RetrievalModel) -> dict[str, torch.Tensor]:
+    """As the published implementation saves them, with what it saves besides."""
+    kind = model.backbone.kind
+    return {published_name(kind, name): tensor for name, tensor in model.backbone.state_dict().items()} | NOISE
+
+
+def write_beside(model: RetrievalModel, folder: Path, part: Path, layers: int = 2) -> None:
+    """Config and tokenizer, in the weights' folder `part` (OSCAR) or in `folder`, where the published models do not save them."""
+    kind, tokenizer, config = model.backbone.kind, model.backbone.tokenizer, model.backbone.config.to_dict()
+    config = {name: config[name] for name in ("vocab_size", "hidden_size", "num_attention_heads", "intermediate_size", "max_position_embeddings",
+                                              "type_vocab_size", "hidden_act", "layer_norm_eps", "initializer_range")}  # fmt: skip
+    place = {"oscar": part, "uniter": folder / "bert-base-cased", "m3p": folder / "xlm-roberta-base"}[kind]
+    place.mkdir(parents=True, exist_ok=True)
+    if kind == "m3p":
+        tokenizer.save_pretrained(place)
+        (folder / "model_args.json").write_text(json.dumps({"model_args": {"n_heads": 2}}))
+        return
+    (place / "vocab.txt").write_text("\n".join(sorted(tokenizer.get_vocab(), key=tokenizer.get_vocab().get)))  # type: ignore[arg-type]
+    (place / "tokenizer_config.json").write_text(json.dumps({"tokenizer_class": "BertTokenizer", "do_lower_case": kind == "oscar"}))
+    (part / "config.json" if kind == "oscar" else folder / "uniter-base.json").write_text(json.dumps({**config, "num_hidden_layers": layers}))
+
+
+def release(model: RetrievalModel, folder: Path, order: tuple[str, ...] = ("Pooling", "ClassificationHead"), layers: int = 2, pooling: str = "mean_tokens",
+            max_tokens: int = 70) -> Path:  # fmt: skip
+    """Write a model as the paper's authors released theirs, into folder/model; what they do not save, into `folder`."""
+    kind = model.backbone.kind
+    parts = {name: folder / "model" / f"{number}_{name}" for number, name in enumerate((CLASSES[kind], *order))}
+    for part in parts.values():
+        part.mkdir(parents=True)
+    listed = [{"idx": number, "name": str(number), "path": part.name, "type": f"mmt_retrieval.model.models.{name}"}
+              for number, (name, part) in enumerate(parts.items())]  # fmt: skip
+    (folder / "model" / "modules.json").write_text(json.dumps(listed))
+    (folder / "model" / "config.json").write_text(json.dumps({"__version__": "1.2.1"}))
+    part = parts[CLASSES[kind]]
+    weights = published_weights(model)
+    torch.save({"model": weights} if kind == "m3p" else weights, part / FILES[kind])
+    limits = {"max_seq_length": max_tokens, "max_image_seq_len": 50, **({"config_file": "uniter-base.json"} if kind == "uniter" else {})}
+    (part / "sentence_bert_config.json").write_text(json.dumps(limits))
+    write_beside(model, folder, part, layers)
+    if "Pooling" in parts:
+        modes = {f"pooling_mode_{name}": name == pooling for name in ("cls_token", "mean_tokens", "max_tokens", "mean_sqrt_len_tokens")}
+        (parts["Pooling"] / "config.json").write_text(json.dumps({"word_embedding_dimension": 16, **modes, "pooling_key": "multimodal_embedding"}))
+    if "ClassificationHead" in parts:
+        places = {"1": "classifier.0", "3": "classifier.2"} if model.head_hidden else {"1": "classifier"}
+        head = {name.replace(name[0], places[name[0]], 1): tensor for name, tensor in model.head.state_dict().items()}
+        torch.save(head, parts["ClassificationHead"] / "class_head.pt")
+        said = {"num_labels": 2, "input_dim": 16, "classifier_type": "mlp" if model.head_hidden else "linear", "dropout": 0.1,
+                "input_key": {"summary": "pooled_cls_token_embeddings", "cls": "cls_token_embeddings"}[model.head_input]}  # fmt: skip
+        (parts["ClassificationHead"] / "sentence_bert_config.json").write_text(json.dumps(said))
+    return folder / "model"
+
+
+def same(first: RetrievalModel, second: RetrievalModel, captions: list[str], images: list[Regions]) -> bool:
+    return (np.array_equal(first.embed_texts(captions), second.embed_texts(captions))
+            and np.array_equal(first.embed_images(images), second.embed_images(images))
+            and np.array_equal(first.score_pairs(captions, images), second.score_pairs(captions, images)))  # fmt: skip
+
+
+@pytest.mark.parametrize("name", KINDS)
+@pytest.mark.parametrize(("head_input", "head_hidden"), [("summary", 0), ("cls", 48)])
+def test_released_models(
+    make_kind: MakeKind, captions: list[str], images: list[Regions], tmp_path: Path, name: str, head_input: str, head_hidden: int
+) -> None:
+    model = make_kind(name, head_input=head_input, head_hidden=head_hidden)
+    order = ("ClassificationHead", "Pooling") if head_hidden else ("Pooling", "ClassificationHead")
+    found = load_model(release(model, tmp_path, order))
+    assert not found.training
+    assert found.backbone.kind == model.backbone.kind
+    assert found.backbone.token_ids(captions) == model.backbone.token_ids(captions)
+    assert same(found, model, captions, images)
+    found.save(tmp_path / "ours")
+    assert same(load_model(tmp_path / "ours"), model, captions, images)
+    assert {path.suffix for path in (tmp_path / "ours").rglob("*") if path.is_file()} <= {".json", ".safetensors", ".txt"}
+
+
+def test_released_limits_and_pooling(make_kind: MakeKind, captions: list[str], images: list[Regions], tmp_path: Path) -> None:
+    model = make_kind("oscar", pooling="cls", max_tokens=9)
+    assert same(load_model(release(model, tmp_path, pooling="cls_token", max_tokens=7)), model, captions, images)
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_a_half_size_model_says_it_has_all_layers(make_kind: MakeKind, captions: list[str], images: list[Regions], tmp_path: Path, name: str) -> None:
+    model = make_kind(name, layers=4)
+    model.backbone.skip_odd_layers()
+    assert same(load_model(release(model, tmp_path, layers=4)), model, captions, images)
+
+
+def test_released_without_a_head_or_a_pooling(make_kind: MakeKind, captions: list[str], images: list[Regions], tmp_path: Path) -> None:
+    model = make_kind("uniter")
+    assert np.array_equal(load_model(release(model, tmp_path / "be", ("Pooling",))).embed_texts(captions), model.embed_texts(captions))
+    assert same(load_model(release(model, tmp_path / "ce", ("ClassificationHead",))), model, captions, images)
+
+
+@pytest.mark.parametrize(("name", "prefix", "file"), [
+    ("oscar", "bert.", "pytorch_model.bin"), ("layer_norm", "", "pytorch_model.bin"), ("uniter", "uniter.", "uniter-base.pt"), ("uniter", "bert.", "villa.pt"),
+    ("m3p", "module.", "m3p_under_weights.pth"), ("m3p", "", "m3p_under_weights.pth"),
+])  # fmt: skip
+def test_pretrained_checkpoints(
+    make_kind: MakeKind, captions: list[str], images: list[Regions], small_data: Any, tmp_path: Path, name: str, prefix: str, file: str
+) -> None:
+    model, folder = make_kind(name), tmp_path / "start"
+    folder.mkdir()
+    weights = {prefix + name: tensor for name, tensor in published_weights(model).items()} | {"itm_output.bias": torch.zeros(2)}
+    torch.save({"model": weights} if name == "m3p" else weights, folder / file)
+    if file == "pytorch_model.bin":
+        torch.save({}, folder / "training_args.bin")
+    write_beside(model, folder, folder)
+    dataset = load_dataset(small_data.manifest, "train")
+    for source in (folder, folder / file):
+        loaded, first, second = load_model(source), initial_model(str(source), dataset, 1), initial_model(str(source), dataset, 2)
+        for found in (loaded, first, second):
+            assert np.array_equal(found.embed_texts(captions), model.embed_texts(captions))
+            assert np.array_equal(found.embed_images(images), model.embed_images(images))
+        assert not torch.equal(first.head[1].weight, second.head[1].weight)
+    assert folder / "model_args.json" in companions(folder / file) or name != "m3p"
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_as_a_start(make_kind: MakeKind, small_data: Any, captions: list[str], tmp_path: Path, name: str) -> None:
+    model = make_kind(name, head_hidden=48)
+    start = str(release(model, tmp_path))
+    dataset: RetrievalDataset = load_dataset(small_data.manifest, "train")
+    first, again = initial_model(start, dataset, 1), initial_model(start, dataset, 1)
+    assert np.array_equal(first.embed_texts(captions), model.embed_texts(captions))
+    assert first.head_hidden == 0
+    assert torch.equal(first.head[1].weight, again.head[1].weight)
+    with pytest.raises(InputError, match="made for regions 8 wide, those of smoke_a are 128"):
+        initial_model(start, load_dataset("smoke_a", "test"), 0)
+
+
+def test_identity_of_a_start_covers_weights_and_what_lies_beside(make_kind: MakeKind, tmp_path: Path) -> None:
+    start = release(make_kind("m3p"), tmp_path / "a")
+    before = start_identity(str(start))
+    shutil.copytree(tmp_path / "a", tmp_path / "b")
+    moved = str(tmp_path / "b" / "model")
+    assert start_identity(moved) == before
+    (tmp_path / "b" / "model_args.json").write_text('{"n_heads": 4}')
+    assert start_identity(moved) != before
+    shutil.copy(tmp_path / "a" / "model_args.json", tmp_path / "b")
+    assert start_identity(moved) == before
+    path = tmp_path / "b" / "model" / "0_M3P" / "m3p_under_weights.pth"
+    assert start_identity(str(path)) != before
+    path.write_bytes(path.read_bytes()[:-1])
+    assert start_identity(moved) != before
+
+
+def test_what_is_missing_can_be_named(make_kind: MakeKind, captions: list[str], images: list[Regions], tmp_path: Path) -> None:
+    for name, config in (("uniter", "uniter-base.json"), ("m3p", "model_args.json")):
+        folder, model = tmp_path / name, make_kind(name)
+        source = release(model, folder)
+        words = folder / ("bert-base-cased" if name == "uniter" else "xlm-roberta-base")
+        (folder / config).rename(tmp_path / config)
+        with pytest.raises(InputError, match=f"{config}") as error:
+            load_model(source)
+        assert str(source) in str(error.value)
+        words.rename(tmp_path / "words")
+        with pytest.raises(InputError, match=f"put the folder {words.name}"):
+            load_model(source, config=str(tmp_path / config))
+        assert same(load_model(source, str(tmp_path / "words"), str(tmp_path / config)), model, captions, images)
+        (tmp_path / "words").rename(words)
+
+
+class Program:
+    """A pickle of this would make a folder when it is read."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Path.mkdir, (self.folder,)
+
+
+def change(name: str, edit: Callable[[Any], Any]) -> Callable[[Path], None]:
+    def damage(folder: Path) -> None:
+        content = json.loads((folder / name).read_text())
+        edited = edit(content)
+        (folder / name).write_text(json.dumps(content if edited is None else edited))
+
+    return damage
+
+
+def reweigh(name: str, edit: Callable[[dict[str, torch.Tensor]], Any]) -> Callable[[Path], None]:
+    def damage(folder: Path) -> None:
+        weights = torch.load(folder / name, weights_only=True)
+        edit(weights)
+        torch.save(weights, folder / name)
+
+    return damage
+
+
+WEIGHTS, HEAD = "0_OSCAR/pytorch_model.bin", "2_ClassificationHead/class_head.pt"
+DAMAGES: dict[str, Callable[[Path], Any]] = {
+    "modules of nothing": lambda folder: (folder / "modules.json").write_text("{}"),
+    "half a list of modules": lambda folder: (folder / "modules.json").write_text("[{"),
+    "modules without a path": change("modules.json", lambda modules: modules[0].pop("path")),
+    "a list of names": lambda folder: (folder / "modules.json").write_text('["OSCAR"]'),
+    "no backbone": change("modules.json", lambda modules: modules.pop(0)),
+    "an unknown backbone": change("modules.json", lambda modules: modules[0].update(type="mmt_retrieval.model.models.JointOSCAR")),
+    "another backbone": change("modules.json", lambda modules: modules[0].update(type="mmt_retrieval.model.models.UNITER")),
+    "no folder of the backbone": lambda folder: shutil.rmtree(folder / "0_OSCAR"),
+    "no weights": lambda folder: (folder / WEIGHTS).unlink(),
+    "half the weights": lambda folder: (folder / WEIGHTS).write_bytes((folder / WEIGHTS).read_bytes()[:9000]),
+    "empty weights": lambda folder: (folder / WEIGHTS).write_bytes(b""),
+    "text for weights": lambda folder: (folder / WEIGHTS).write_text("version https://git-lfs.github.com/spec/v1"),
+    "a program for weights": lambda folder: torch.save(Program(folder / "made"), folder / WEIGHTS),
+    "a list for weights": lambda folder: torch.save([torch.zeros(2)], folder / WEIGHTS),
+    "no layers": reweigh(WEIGHTS, lambda weights: [weights.pop(name) for name in list(weights) if name.startswith("encoder.layer.1.output")]),
+    "no projection": reweigh(WEIGHTS, lambda weights: weights.pop("img_embedding.weight")),
+    "no pooler": reweigh(WEIGHTS, lambda weights: weights.pop("pooler.dense.bias")),
+    "fewer words": reweigh(WEIGHTS, lambda weights: weights.update({"embeddings.word_embeddings.weight": torch.zeros(9, 16)})),
+    "no words": reweigh(WEIGHTS, lambda weights: weights.pop("embeddings.word_embeddings.weight")),
+    "no config": lambda folder: (folder / "0_OSCAR" / "config.json").unlink(),
+    "half a config": lambda folder: (folder / "0_OSCAR" / "config.json").write_text("{"),
+    "a list for a config": lambda folder: (folder / "0_OSCAR" / "config.json").write_text("[1]"),
+    "other heads": change("0_OSCAR/config.json", lambda config: config.update(num_attention_heads=3)),
+    "text for heads": change("0_OSCAR/config.json", lambda config: config.update(num_attention_heads="two")),
+    "other inner width": change("0_OSCAR/config.json", lambda config: config.update(intermediate_size=32)),
+    "no limits": lambda folder: (folder / "0_OSCAR" / "sentence_bert_config.json").unlink(),
+    "text for a limit": change("0_OSCAR/sentence_bert_config.json", lambda limits: limits.update(max_seq_length="70")),
+    "a list for limits": lambda folder: (folder / "0_OSCAR" / "sentence_bert_config.json").write_text("[70]"),
+    "no tokenizer": lambda folder: (folder / "0_OSCAR" / "vocab.txt").unlink(),
+    "a longer vocabulary": lambda folder: (folder / "0_OSCAR" / "vocab.txt").open("a").write("\nmore\nwords"),
+    "two poolings": change("1_Pooling/config.json", lambda config: config.update(pooling_mode_cls_token=True)),
+    "another pooling": change("1_Pooling/config.json", lambda config: config.update(pooling_mode_mean_tokens=False, pooling_mode_max_tokens=True)),
+    "a list for a pooling": lambda folder: (folder / "1_Pooling" / "config.json").write_text("[]"),
+    "no pooling": lambda folder: (folder / "1_Pooling" / "config.json").unlink(),
+    "no head": lambda folder: (folder / HEAD).unlink(),
+    "half a head": lambda folder: (folder / HEAD).write_bytes((folder / HEAD).read_bytes()[:500]),
+    "a head without weights": reweigh(HEAD, lambda weights: weights.pop("classifier.weight")),
+    "a head without a bias": reweigh(HEAD, lambda weights: weights.pop("classifier.bias")),
+    "a head for three labels": reweigh(HEAD, lambda weights: weights.update({"classifier.weight": torch.zeros(3, 16), "classifier.bias": torch.zeros(3)})),
+    "a program for a head": lambda folder: torch.save({"classifier.weight": Program(folder / "made")}, folder / HEAD),
+    "an unknown head input": change("2_ClassificationHead/sentence_bert_config.json", lambda config: config.update(input_key="logits")),
+    "a list for a head's config": lambda folder: (folder / "2_ClassificationHead" / "sentence_bert_config.json").write_text("[]"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", DAMAGES)
+def test_damage_is_refused_by_name(make_kind: MakeKind, tmp_path: Path, kind: str) -> None:
+    folder = release(make_kind("oscar"), tmp_path)
+    load_model(folder)
+    DAMAGES[kind](folder)
+    with pytest.raises(InputError, match=str(folder)) as error:
+        load_model(folder)
+    assert "\n" not in str(error.value)
+    assert not (folder / "made").exists(), "nothing in a pickle is run"
+
+
+def test_other_sources_are_left_to_the_caller(make_kind: MakeKind, tmp_path: Path) -> None:
+    assert read_model(str(tmp_path)) is None
+    assert read_model(str(tmp_path / "nothing")) is None
+    make_kind("oscar").backbone.transformer.save_pretrained(tmp_path / "bert")
+    assert read_model(str(tmp_path / "bert")) is None, "a language model"
+    torch.save({"weight": torch.zeros(2)}, tmp_path / "other.pt")
+    assert read_model(str(tmp_path / "other.pt")) is None
+    with pytest.raises(InputError, match=r"mmr_kit\.json: missing"):
+        load_model(tmp_path / "bert")
+    torch.save({}, tmp_path / "more.bin")
+    assert weights_file(tmp_path / "bert") is None
+    with pytest.raises(InputError, match=r"holds more\.bin, other\.pt; name the one file"):
+        load_model(tmp_path)
