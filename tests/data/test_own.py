@@ -30,7 +30,8 @@ def read(path: Path, content: str | bytes, unfit: Collection[Skipped] = (), lang
 
 
 def test_columns_in_any_order(tmp_path: Path) -> None:
-    found = read(tmp_path / "x.csv", "split,caption,image,language\ntrain,a dog,a.jpg,en\nval,ein Hund,b.jpg,de\ntrain,chien,a.jpg,fr\ntrain, my  dog ,a.jpg,en\n")
+    rows = "train,a dog,a.jpg,en\nval,ein Hund,b.jpg,de\ntrain,chien,a.jpg,fr\ntrain, my  dog ,a.jpg,en\n"
+    found = read(tmp_path / "x.csv", f"split,caption,image,language\n{rows}")
     assert found == [
         Caption("a.jpg#en0", "a.jpg", "en", "a dog", "train"), Caption("b.jpg#de0", "b.jpg", "de", "ein Hund", "dev"),
         Caption("a.jpg#fr0", "a.jpg", "fr", "chien", "train"), Caption("a.jpg#en1", "a.jpg", "en", "my dog", "train"),
