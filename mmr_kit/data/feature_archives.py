@@ -1,6 +1,6 @@
 """Region features in NumPy's and PyTorch's files: a .npz or .pt an image, or one .pt of many images.
 
-No pickle in them can run code: NumPy's are refused, PyTorch's are read with `weights_only=True`, and NumPy's arrays inside those are rebuilt here. Nothing
+No pickle in them can run code: NumPy's are refused, of PyTorch's only the weights are read, and NumPy's arrays inside those are rebuilt here. Nothing
 is unpacked before its size is known.
 """
 

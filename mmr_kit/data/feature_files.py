@@ -6,7 +6,6 @@ import hashlib
 import itertools
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -64,9 +63,8 @@ def _images(format: str, files: list[Path], place: Place | None = None) -> Itera
     number, start = (int(place[0]), int(place[1])) if place else (0, 0)
     for current, digest in itertools.islice(enumerate(_digests(files)), number, None):
         try:
-            with closing(FORMATS[format].read(files[current], start)) as images:  # type: ignore[type-var]
-                for after, image in images:
-                    yield files[current], [current, after, digest], image
+            for after, image in FORMATS[format].read(files[current], start):
+                yield files[current], [current, after, digest], image
         except OSError as error:
             raise InputError(f"{files[current]}: cannot be read ({error.strerror or error}); give the path of a file") from None
         start = 0

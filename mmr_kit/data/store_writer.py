@@ -125,7 +125,8 @@ class StoreWriter:
                     self._finish()
             else:
                 with suppress(Exception):  # the first fault is the one to tell
-                    self._hand_over()
+                    if issubclass(kind, Exception):  # an interrupt may have come in the midst of `add`
+                        self._hand_over()
                     self._settle()
         finally:
             self._pool.shutdown()
@@ -187,15 +188,19 @@ class StoreWriter:
         with self._refusing():
             self._settle()
         if self._batch.rows:
-            self._pending = self._pool.submit(self._write, self._batch)
+            self._other.clear()
             self._batch, self._other = self._other, self._batch
-            self._batch.clear()
+            self._pending = self._pool.submit(self._write, self._other)
             self._tell()
 
     def _settle(self) -> None:
         pending, self._pending = self._pending, None
-        if pending:
-            pending.result()
+        try:
+            if pending:
+                pending.result()
+        except BaseException:
+            self._batch.clear()  # what comes after a gap must not be written
+            raise
 
     def _write(self, batch: _Batch) -> None:
         """Values first, and safe, then the journal's lines that vouch for them."""

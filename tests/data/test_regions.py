@@ -2,6 +2,8 @@
 
 import json
 import pickle
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mmr_kit.data.regions import Regions, RegionStore, write_region_store
+from mmr_kit.data.regions import Regions, RegionStore, Rows, write_region_store
 from mmr_kit.errors import InputError
 
 FLOATS = st.floats(-1e3, 1e3, width=32)
@@ -188,3 +190,59 @@ def test_a_file_is_no_store(tmp_path: Path) -> None:
 def test_a_store_without_images_is_not_written(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no images to write"):
         write_region_store(tmp_path, [])
+
+
+class Colliding(str):
+    """An id with the hash of every other one."""
+
+    __slots__ = ()
+
+    def __hash__(self) -> int:
+        return 1
+
+
+def test_ids_with_equal_hashes_are_told_apart() -> None:
+    ids: list[str] = [Colliding(letter) for letter in "abcde"]
+    rows = Rows(ids)
+    assert [rows.find(image_id) for image_id in ids] == [0, 1, 2, 3, 4]
+    assert rows.find(Colliding("f")) is None
+    assert not rows.duplicate
+    assert Rows([*ids, Colliding("c")]).duplicate
+    assert Rows(["a", "b", "a"]).duplicate
+    assert not Rows([]).duplicate
+
+
+def test_images_json_in_any_order(store: Path) -> None:
+    """Ids first are read without the rest; other orders, spaces and line ends are as good."""
+    content = json.loads((store / "images.json").read_text())
+    for text in (json.dumps(dict(reversed(content.items()))), json.dumps(content, indent=1) + "\n", json.dumps({"note": '"image_ids": []', **content})):
+        (store / "images.json").write_text(text)
+        assert RegionStore(store).image_ids == ["image-0", "image-1", "image-2"]
+    (store / "images.json").write_text(json.dumps(content)[:-1])
+    with pytest.raises(InputError, match=r"images\.json"):
+        RegionStore(store)
+
+
+OPEN = """
+import sys
+from pathlib import Path
+from mmr_kit.data.regions import RegionStore
+store = RegionStore(Path(sys.argv[1]))
+assert store["CC_train_000000777777"].features.tolist() == [[777777.0] * 4]
+peak = [line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM")]  # getrusage's counts the parent's before exec
+print(len(store), int(peak[0]) / 1024)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="there is no /proc to read the memory from")
+def test_a_million_images_open_in_little_memory(tmp_path: Path) -> None:
+    """Under 200 MB at the peak, the interpreter with it."""
+    count = 1_000_000
+    np.save(tmp_path / "features.npy", np.repeat(np.arange(count, dtype=np.float32)[:, None], 4, axis=1))
+    np.save(tmp_path / "boxes.npy", np.tile(np.array([[0, 0, 1, 1]], np.float32), (count, 1)))
+    np.save(tmp_path / "offsets.npy", np.arange(count + 1))
+    ids, sizes = [f"CC_train_{number:012d}" for number in range(count)], [[480 + number % 100, 640] for number in range(count)]
+    (tmp_path / "images.json").write_text(json.dumps({"image_ids": ids, "image_hw": sizes}))
+    images, memory = subprocess.run([sys.executable, "-c", OPEN, str(tmp_path)], capture_output=True, text=True, check=True).stdout.split()
+    assert int(images) == count
+    assert float(memory) < 190

@@ -345,6 +345,27 @@ def test_a_disk_that_fills_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert content(tmp_path / "store") == content(tmp_path / "whole")
 
 
+def test_nothing_is_written_after_a_gap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A write that fails once, for the moment, may not be followed by the next image's."""
+    one_by_one(monkeypatch)
+    source, real = samples.WRITERS["bottom_up_tsv"](tmp_path, samples.sample_images(IDS)), store_writer._append
+    prepare_region_store("bottom_up_tsv", [source], tmp_path / "whole")
+    for moment in range(3 * len(IDS)):
+        failures = iter([False] * moment + [True])
+
+        def once(path: Path, data: bytes, failures: Iterator[bool] = failures) -> None:
+            if next(failures, False):
+                raise OSError(errno.EIO, "Input/output error")
+            real(path, data)
+
+        monkeypatch.setattr(store_writer, "_append", once)
+        with pytest.raises(InputError, match="Input/output error"):
+            prepare_region_store("bottom_up_tsv", [source], tmp_path / "store")
+        prepare_region_store("bottom_up_tsv", [source], tmp_path / "store")
+        assert content(tmp_path / "store") == content(tmp_path / "whole")
+        shutil.rmtree(tmp_path / "store")
+
+
 def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(InputError, match="cannot be written"):
