@@ -2,6 +2,7 @@
 
 import csv
 import inspect
+import json
 import re
 import shlex
 import sys
@@ -78,8 +79,11 @@ def test_options_default_to_the_extraction() -> None:
 
 
 def test_extract(mmr: Mmr, photos: Path, tmp_path: Path) -> None:
-    status, out, err = mmr("features", "extract", photos, "--output", tmp_path / "store", "--grid", 2, "--batch-size", 3, "--precision", "float32")
+    options = {"threshold": 0.5, "most_boxes": 7, "grid": 2, "size": 64, "batch_size": 3, "precision": "float32"}
+    spelt = [word for name, value in options.items() for word in (f"--{name.removeprefix('most_').replace('_', '-')}", value)]
+    status, out, err = mmr("features", "extract", photos, "--output", tmp_path / "store", *spelt)
     assert (status, err) == (0, "")
+    assert json.loads((tmp_path / "store" / "extraction.json").read_text())["extraction"] == asdict(Extraction()) | options
     assert out.splitlines() == ["skipped broken.jpg: not a picture of a known kind", str(tmp_path / "store")]
     store = RegionStore(tmp_path / "store")
     assert len(store) == 20

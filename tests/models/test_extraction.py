@@ -294,11 +294,12 @@ def killed_after(images: int, monkeypatch: pytest.MonkeyPatch, pictures: Path, s
 
     with monkeypatch.context() as patched:
         patched.setattr(StoreWriter, "add", dies)
+        patched.setattr("mmr_kit.data.store_writer.BATCH_SECONDS", 0.0)  # every image is made safe at once
         with pytest.raises(Killed):
             extract_features(pictures, store, how)
 
 
-@pytest.mark.parametrize("after", range(6))
+@pytest.mark.parametrize("after", range(1, 6))
 def test_killed_and_started_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, checkpoint: Callable[[str], str], after: int) -> None:
     """It gives the same store; killed after so many images, in the middle of a batch, too. The second run does not read again what is safe."""
     pictures = draw(tmp_path / "pictures", 8)
@@ -308,6 +309,8 @@ def test_killed_and_started_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert len(RegionStore(tmp_path / "whole")) == 6
     killed_after(after, monkeypatch, pictures, tmp_path / "store", how)
     assert not (tmp_path / "store").exists()
+    with open(tmp_path / "store.partial" / "skipped.jsonl", "a") as log:
+        log.write("[4, \"4.p")  # cut off while it was written
     read: list[str] = []
     opened = extraction_store.open_picture
     monkeypatch.setattr(extraction_store, "open_picture", lambda path: (read.append(path.name), opened(path))[1])

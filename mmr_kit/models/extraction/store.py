@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import torch
 
-from mmr_kit.cache import identity_hash
+from mmr_kit.cache import atomic_write, identity_hash
 from mmr_kit.data.pictures import PictureFault, Skipped, list_pictures, open_picture
 from mmr_kit.data.regions import Regions
 from mmr_kit.data.store_writer import PRECISIONS, StoreWriter
@@ -198,8 +198,9 @@ class _SkipLog:
         if place is None:
             path.unlink(missing_ok=True)
         elif path.exists():
-            rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines(keepends=True) if line.endswith("\n")]
-            self.found = {number: Skipped(name, reason) for number, name, reason in rows if number < place}
+            whole = [line for line in path.read_text(encoding="utf-8").splitlines(keepends=True) if line.endswith("\n")]
+            self.found = {number: Skipped(name, reason) for number, name, reason in map(json.loads, whole) if number < place}
+            atomic_write(path, "".join(whole))  # without a line that was cut off
 
     def add(self, number: int, skipped: Skipped) -> None:
         """Safe on the disk before any picture behind it is."""
