@@ -11,12 +11,14 @@ from typing import Annotated
 
 import typer
 
+from mmr_kit import cli_features
 from mmr_kit.cli_data import data_app
 from mmr_kit.errors import InputError
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False,
                   help="Train, retrieve, rerank, and compute the paper's tables again.")  # fmt: skip
 app.add_typer(data_app, name="data")
+cli_features.join(app, data_app)
 
 Profile = Annotated[str, typer.Option(metavar="NAME", help="Settings to run under: a name in notebooks/profiles/ (smoke, demo, flickr8k).")]
 Results = Annotated[Path | None, typer.Option(metavar="FOLDER", help="Where results lie, one folder a profile; results/ of the checkout by default.")]

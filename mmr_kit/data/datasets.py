@@ -15,6 +15,7 @@ from mmr_kit.cache import cached, file_hash, identity_hash
 from mmr_kit.data import pictograms
 from mmr_kit.data.captions import SPLITS, Caption, read_captions
 from mmr_kit.data.manifests import CaptionFile, Files, Manifest, load_manifest
+from mmr_kit.data.pictures import PictureFault, open_picture
 from mmr_kit.data.regions import Regions, RegionStore
 from mmr_kit.errors import InputError
 
@@ -238,12 +239,13 @@ def photographs(folder: Path | None, prefix: str = "") -> Callable[[str], Image 
     """A function image id -> photograph of `folder`, under the id (without `prefix`) or the id with .jpg, or None where there is none."""
 
     def picture(image_id: str) -> Image | None:
-        from PIL import Image as images
-
         name = image_id.removeprefix(prefix)
         for path in (folder / name, folder / f"{name}.jpg") if folder else ():
             if path.parent == folder and path.is_file():
-                return images.open(path).convert("RGB")
+                try:
+                    return open_picture(path)
+                except PictureFault as fault:
+                    raise InputError(f"{path}: {fault}; copy the picture again, or take it away") from None
         return None
 
     return picture

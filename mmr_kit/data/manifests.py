@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 from typing import Annotated, Literal
 
 import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, NonNegativeInt, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, NonNegativeInt, PrivateAttr, ValidationError, model_validator
 
 from mmr_kit.data.pictograms import WorldSpec
 from mmr_kit.errors import InputError
@@ -110,7 +110,7 @@ class Part:
 
 
 class Manifest(_Strict):
-    """A data set: either `files` (found under `$MMR_DATA_DIR`) or `generator` (made on the spot, kept in the cache).
+    """A data set: either `files` (found beside a manifest of one's own, or under `$MMR_DATA_DIR`) or `generator` (made on the spot, kept in the cache).
 
     features: which region features fit; downloads: official files that `mmr data fetch` gets; by_hand: the steps that a person must do, where a form must be
     signed or no address is known.
@@ -127,14 +127,21 @@ class Manifest(_Strict):
     expected: Expected | None = None
     files: Files | None = None
     generator: WorldSpec | None = None
+    _beside: Path | None = PrivateAttr(default=None)  # the folder of a manifest that is not the kit's own
+
+    def _folder(self) -> Path | None:
+        """Where `files` lie: beside the manifest, if its captions do; else `$MMR_DATA_DIR`, None where that is not set."""
+        if self._beside and self.files and any((self._beside / file.path).exists() for file in self.files.captions):
+            return self._beside
+        return _data_dir()
 
     def data_dir(self) -> Path:
-        """The folder that `files` are relative to. Raises InputError where `$MMR_DATA_DIR` is not set."""
-        value = os.environ.get("MMR_DATA_DIR")
-        if not value:
+        """The folder that `files` are relative to. Raises InputError where they lie not beside the manifest and `$MMR_DATA_DIR` is not set."""
+        folder = self._folder()
+        if not folder:
             raise InputError(f"{self.name}: its files are not part of the kit; set MMR_DATA_DIR to the folder that holds {self.parts()[0].path} "
                              f"(source: {self.source})")
-        return Path(value)
+        return folder
 
     def parts(self) -> list[Part]:
         """Every file and folder of the data set, each once; none of a generated one. The sources of a region store that is there may be gone."""
@@ -149,8 +156,8 @@ class Manifest(_Strict):
         for path in sources:
             what.setdefault(path, "region features, as published")
         what[self.files.regions] = STORE
-        folder = os.environ.get("MMR_DATA_DIR", "")
-        return [Part(path, kind, folder != "" and Path(folder, path).exists(), path not in sources) for path, kind in what.items()]
+        folder = self._folder()
+        return [Part(path, kind, folder is not None and (folder / path).exists(), path not in sources) for path, kind in what.items()]
 
     def missing(self) -> list[str]:
         """What has to be there for load_dataset and is not; empty for a generated data set."""
@@ -158,7 +165,7 @@ class Manifest(_Strict):
 
     def next_step(self, name: str | None = None) -> str:
         """What to do next, so that the data set can be used; empty where nothing is missing. name: what to call it in commands, for example by its path."""
-        name, folder, missing = name or self.name, os.environ.get("MMR_DATA_DIR"), self.missing()
+        name, folder, missing = name or self.name, self._folder(), self.missing()
         if self.files is None or not missing:
             return ""
         if not folder:
@@ -168,7 +175,7 @@ class Manifest(_Strict):
         if not wanted:
             return f"mmr data prepare {name}"
         useful = [download for download in self.downloads if any(map(download.may_hold, wanted))]
-        if any(not Path(folder, path).exists() for download in useful for path in download.paths):
+        if any(not (folder / path).exists() for download in useful for path in download.paths):
             return f"mmr data fetch {name}"
         return f"put into {folder} {_some(wanted)}"
 
@@ -183,14 +190,33 @@ def _some(paths: list[str]) -> str:
     return ", ".join(paths if len(paths) <= 3 else [*paths[:2], f"and {len(paths) - 2} more"])
 
 
+def _data_dir() -> Path | None:
+    value = os.environ.get("MMR_DATA_DIR")
+    return Path(value) if value else None
+
+
+def _own() -> dict[str, Path]:
+    """Name -> manifest of each data set of one's own, as `mmr data add` lays them out: `$MMR_DATA_DIR/<name>/<name>.yaml`."""
+    folder = _data_dir()
+    return {path.stem: path for path in sorted(folder.glob("*/*.yaml")) if path.stem == path.parent.name} if folder else {}
+
+
+def _named() -> dict[str, Path]:
+    """Name -> manifest of every data set that has a name; the kit's own names are not taken by others."""
+    return _own() | {path.stem: path for path in sorted(MANIFESTS.glob("*.yaml"))}
+
+
 def load_manifest(name_or_path: str | Path) -> Manifest:
-    """The manifest of a data set by name (`data_manifests/<name>.yaml`) or by path. Raises InputError that says what is wrong where."""
+    """The manifest of a data set by name (`data_manifests/<name>.yaml`, or `$MMR_DATA_DIR/<name>/<name>.yaml`) or by path.
+
+    Raises InputError that says what is wrong where.
+    """
     path = Path(name_or_path)
     if path.suffix not in (".yaml", ".yml"):
-        path = MANIFESTS / f"{name_or_path}.yaml"
-        if path.parent != MANIFESTS or not path.is_file():
-            known = ", ".join(sorted(p.stem for p in MANIFESTS.glob("*.yaml")))
-            raise InputError(f"no data set {str(name_or_path)!r}; known: {known}; or give the path of a manifest (.yaml)")
+        named = _named()
+        if str(name_or_path) not in named:
+            raise InputError(f"no data set {str(name_or_path)!r}; known: {', '.join(sorted(named))}; or give the path of a manifest (.yaml)")
+        path = named[str(name_or_path)]
     try:
         manifest = Manifest.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
     except FileNotFoundError:
@@ -202,9 +228,11 @@ def load_manifest(name_or_path: str | Path) -> Manifest:
         raise InputError(f"{path}: {faults}") from None
     if (manifest.files is None) == (manifest.generator is None):
         raise InputError(f"{path}: give either files or generator")
+    if path.parent.resolve() != MANIFESTS:
+        manifest._beside = path.parent.absolute()
     return manifest
 
 
 def list_manifests() -> list[Manifest]:
-    """Every manifest of the kit, by name."""
-    return [load_manifest(path) for path in sorted(MANIFESTS.glob("*.yaml"))]
+    """Every manifest of the kit, and of data sets of one's own in `$MMR_DATA_DIR`, by name."""
+    return [load_manifest(path) for _, path in sorted(_named().items())]

@@ -79,6 +79,7 @@ class StoreWriter:
         self._limit = np.inf if precision == "float32" else HALF_LIMIT
         self._expected, self._progress, self._may_resume = expected, progress, may_resume
         self._identity = json.loads(json.dumps([precision, identity]))
+        self.attachments: dict[str, str] = {}  # name -> text of further files of the store, written when it is finished
         self._forget()
 
     def _forget(self) -> None:
@@ -88,6 +89,15 @@ class StoreWriter:
         self._sizes, self._total = array("q"), 0  # height and width of each image in turn; regions of all images
         self._batch, self._other = _Batch(), _Batch()  # one fills while the other is written
         self._pending: Future[None] | None = None
+
+    @property
+    def workplace(self) -> Path:
+        """A folder for what must outlive an interruption beside the growing store; it is gone when the store is finished."""
+        return self._partial
+
+    def __len__(self) -> int:
+        """Images so far."""
+        return len(self._rows)
 
     def __enter__(self) -> StoreWriter:
         with self._refusing():
@@ -262,6 +272,8 @@ class StoreWriter:
         image_hw = np.asarray(self._sizes).reshape(-1, 2).tolist()
         # `image_ids` first: a reader that wants nothing else can stop there.
         atomic_write(self._store / "images.json", json.dumps({"image_ids": list(self._rows), "image_hw": image_hw}))
+        for name, text in self.attachments.items():
+            atomic_write(self._store / name, text)
         os.replace(self._store, self.folder)
         sync(self.folder.parent)
         self._tell()

@@ -194,7 +194,7 @@ def test_wrong_requests(small_data: Any, monkeypatch: pytest.MonkeyPatch) -> Non
         load_dataset(small_data.manifest, "test", ("en", "fr", "it"))
     monkeypatch.delenv("MMR_DATA_DIR")
     with pytest.raises(InputError, match="set MMR_DATA_DIR"):
-        load_dataset(small_data.manifest)
+        load_dataset("flickr8k")
     monkeypatch.setenv("MMR_DATA_DIR", str(small_data.folder / "nowhere"))
-    with pytest.raises(InputError, match=r"nowhere/captions\.jsonl: missing"):
-        load_dataset(small_data.manifest)
+    with pytest.raises(InputError, match=r"nowhere/flickr8k/captions\.json: missing"):
+        load_dataset("flickr8k")

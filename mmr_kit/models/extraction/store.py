@@ -1,0 +1,228 @@
+"""A folder of photographs -> a region store: in batches, restartable, past broken pictures."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import warnings
+from collections.abc import Callable, Collection, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import torch
+
+from mmr_kit.cache import atomic_write, identity_hash
+from mmr_kit.data.pictures import PictureFault, Skipped, list_pictures, open_picture
+from mmr_kit.data.regions import Regions
+from mmr_kit.data.store_writer import PRECISIONS, StoreWriter
+from mmr_kit.errors import InputError
+from mmr_kit.models.extraction.detectors import Detector
+from mmr_kit.models.extraction.encoders import Encoder
+from mmr_kit.models.extraction.regions import WHOLE, grid_boxes, patch_regions, plain_values
+from mmr_kit.models.starts import start_identity
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+RECORD, SKIPPED = "extraction.json", "skipped.csv"  # files of the store beside its arrays: what it was made of, and what was left out
+READERS = 4  # threads that decode pictures
+PLAIN_MOST = 1024  # pixels of a side: larger pictures are scaled down before plain values are taken
+
+Progress = Callable[[int, int], None]
+"""Told after each batch: files so far, files in all."""
+
+
+@dataclass(frozen=True)
+class Extraction:
+    """How features are extracted.
+
+    The regions of a picture are the whole of it and then the boxes that `detector` finds (score at least `threshold`, at most `most_boxes`, best first), or
+    where there is no detector the cells of a grid of `grid` x `grid` (0: none). Their features are the map of `encoder` averaged over each region, or where
+    there is no encoder plain RGB values (see `plain_values`). Or, with `patches`: the raw patches of so many pixels of the picture, resized to `size` pixels
+    a side (see `patch_regions`). Checkpoints are named as in `models.starts.resolve`. precision: of the features in the store.
+    """
+
+    detector: str = ""
+    threshold: float = 0.3
+    most_boxes: int = 36
+    grid: int = 6
+    encoder: str = ""
+    patches: int = 0
+    size: int = 224
+    batch_size: int = 16
+    precision: str = "float16"
+
+    def __post_init__(self) -> None:
+        if self.precision not in PRECISIONS:
+            raise InputError(f"precision {self.precision!r} is unknown; there are {', '.join(PRECISIONS)}")
+        if not 0 <= self.threshold <= 1:
+            raise InputError(f"threshold {self.threshold} is not between 0 and 1; scores are")
+        if min(self.most_boxes, self.size, self.batch_size) < 1 or min(self.grid, self.patches) < 0:
+            raise InputError("boxes, size and batch size must be 1 or more, grid and patches 0 or more")
+        if self.patches and self.size % self.patches:
+            raise InputError(f"patches of {self.patches} pixels do not tile a picture of {self.size}; choose a size that is a multiple")
+        if self.patches and (self.detector or self.encoder):
+            raise InputError("raw patches need neither detector nor encoder; leave them out, or leave out the patches")
+
+    def identity(self) -> dict[str, Any]:
+        """All that determines the features of a picture, checkpoints by their files."""
+        checkpoints = {"detector": self.detector, "encoder": self.encoder}
+        return asdict(self) | {name: start_identity(value) if value else "" for name, value in checkpoints.items()}
+
+
+class _Picture(NamedTuple):
+    """A picture that was read: its (height, width), a small copy, itself as the models take it, and its regions where they need no model."""
+
+    image_id: str
+    image_hw: tuple[int, int]
+    small: Image
+    for_detector: torch.Tensor | None
+    for_encoder: torch.Tensor | None
+    regions: Regions | None
+
+
+def extract_features(pictures: Path, store: Path, extraction: Extraction, progress: Progress | None = None,
+                     only: Collection[str] | None = None) -> list[Skipped]:  # fmt: skip
+    """Write the new region store `store` of a folder's pictures, in the order of their names; returns what was left out, which `skipped.csv` in it tells, too.
+
+    only: image ids to take (None: all; see `data.pictures.list_pictures`). Interrupted, the same call goes on where it was and gives the same store; a store
+    that it has made already stays as it is. Raises InputError for checkpoints that cannot be loaded, a store that is there and was made otherwise, no
+    picture that can be taken.
+    """
+    files, unfit = list_pictures(pictures)
+    files = {image_id: path for image_id, path in files.items() if only is None or image_id in only}
+    if not files:
+        raise InputError(f"{pictures}: holds no pictures that can be taken{f' ({unfit[0].name} {unfit[0].reason})' if unfit else ''}; "
+                         "name a folder of photographs")
+    states = [[image_id, path.stat().st_size, path.stat().st_mtime_ns] for image_id, path in files.items()]
+    identity = extraction.identity() | {"pictures": identity_hash([states, unfit])}
+    if (made := _made_already(store, identity)) is not None:
+        return made
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module="PIL")  # what they warn of is handled or skipped
+        with StoreWriter(store, extraction.precision, identity=identity, may_resume=lambda place: True) as writer:
+            log = _SkipLog(writer.workplace / "skipped.jsonl", writer.place)
+            _extract(writer, log, list(files.items()), _Extractor(extraction), progress)
+            skipped = unfit + list(log.found.values())
+            if not len(writer):
+                raise InputError(f"{pictures}: not one picture could be read ({skipped[0].name}: {skipped[0].reason}); name a folder of photographs")
+            record = {"extraction": asdict(extraction), "identity": identity}
+            writer.attachments = {SKIPPED: _as_csv(skipped), RECORD: json.dumps(record, indent=1)}
+    return skipped
+
+
+def _extract(writer: StoreWriter, log: _SkipLog, files: list[tuple[str, Path]], extractor: _Extractor, progress: Progress | None) -> None:
+    """Batches begin at the same files whether or not the extraction was interrupted: what shares a batch may differ in the last digit."""
+    first, size = writer.place or 0, extractor.extraction.batch_size
+    with ThreadPoolExecutor(READERS, "picture-reader") as pool:
+        starts = range(first - first % size, len(files), size)
+        read = _ahead(pool, extractor.read, [files[start : start + size] for start in starts])
+        for start, batch in zip(starts, read, strict=True):
+            if progress:
+                progress(start, len(files))
+            for number, picture in enumerate(batch, start):
+                if isinstance(picture, Skipped) and number >= first:
+                    log.add(number, picture)
+            good = [(number, picture) for number, picture in enumerate(batch, start) if isinstance(picture, _Picture)]
+            extracted = extractor.regions([picture for _, picture in good])
+            for (number, picture), regions in zip(good, extracted, strict=True):
+                if number >= first:
+                    writer.add(picture.image_id, picture.image_hw, regions, place=number + 1, source=files[number][1])
+    if progress:
+        progress(len(files), len(files))
+
+
+def _ahead(pool: ThreadPoolExecutor, read: Callable[[tuple[str, Path]], _Picture | Skipped],
+           batches: list[list[tuple[str, Path]]]) -> Iterator[list[_Picture | Skipped]]:  # fmt: skip
+    """Each batch as read, while the next one is being read."""
+    pending = [pool.submit(read, file) for file in batches[0]] if batches else []
+    for number in range(len(batches)):
+        current, pending = pending, [pool.submit(read, file) for file in batches[number + 1]] if number + 1 < len(batches) else []
+        yield [future.result() for future in current]
+
+
+class _Extractor:
+    """Pictures -> regions."""
+
+    def __init__(self, extraction: Extraction) -> None:
+        self.extraction, device = extraction, torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.detector = Detector(extraction.detector, extraction.threshold, extraction.most_boxes, device) if extraction.detector else None
+        self.encoder = Encoder(extraction.encoder, device) if extraction.encoder else None
+        self.cells = np.concatenate([WHOLE, grid_boxes(extraction.grid)])
+
+    def read(self, file: tuple[str, Path]) -> _Picture | Skipped:
+        """A picture, or why it is none."""
+        image_id, path = file
+        try:
+            image = open_picture(path)
+        except PictureFault as fault:
+            return Skipped(path.name, str(fault))
+        image_hw = (image.height, image.width)
+        try:
+            prepared = [model.prepare(image) if model else None for model in (self.detector, self.encoder)]
+        except Exception as error:  # of an image processor that takes no picture of this shape
+            return Skipped(path.name, f"cannot be prepared for the model: {' '.join(str(error).split())[:120]}")
+        regions = patch_regions(image, self.extraction.patches, self.extraction.size) if self.extraction.patches else None
+        image.thumbnail((PLAIN_MOST, PLAIN_MOST))  # the pictures of a batch are in memory together
+        return _Picture(image_id, image_hw, image, prepared[0], prepared[1], regions)
+
+    def regions(self, pictures: list[_Picture]) -> list[Regions]:
+        """The regions of each picture."""
+        if not pictures or self.extraction.patches:
+            return [picture.regions for picture in pictures if picture.regions]
+        try:
+            boxes = [self.cells] * len(pictures)
+            if self.detector:
+                found = self.detector.boxes([picture.for_detector for picture in pictures if picture.for_detector is not None])
+                boxes = [np.concatenate([WHOLE, of_picture]) for of_picture in found]
+            if self.encoder:
+                features = self.encoder.features([picture.for_encoder for picture in pictures if picture.for_encoder is not None], boxes)
+            else:
+                features = [plain_values(picture.small, of_picture) for picture, of_picture in zip(pictures, boxes, strict=True)]
+        except torch.OutOfMemoryError:
+            raise InputError(f"the GPU has no room for {len(pictures)} pictures at once; choose a smaller batch size") from None
+        return [Regions(*of_picture) for of_picture in zip(features, boxes, strict=True)]
+
+
+class _SkipLog:
+    """What was left out, kept beside the growing store, so that a run that goes on at file number `place` (None: at the first) knows it, too."""
+
+    def __init__(self, path: Path, place: int | None) -> None:
+        self.path = path
+        self.found: dict[int, Skipped] = {}
+        if place is None:
+            path.unlink(missing_ok=True)
+        elif path.exists():
+            whole = [line for line in path.read_text(encoding="utf-8").splitlines(keepends=True) if line.endswith("\n")]
+            self.found = {number: Skipped(name, reason) for number, name, reason in map(json.loads, whole) if number < place}
+            atomic_write(path, "".join(whole))  # without a line that was cut off
+
+    def add(self, number: int, skipped: Skipped) -> None:
+        """Safe on the disk before any picture behind it is."""
+        self.found[number] = skipped
+        with open(self.path, "a", encoding="utf-8") as file:
+            file.write(json.dumps([number, *skipped]) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+
+
+def _made_already(store: Path, identity: dict[str, Any]) -> list[Skipped] | None:
+    """What was left out of the store, if it is there and this very extraction made it."""
+    try:
+        if json.loads((store / RECORD).read_text(encoding="utf-8"))["identity"] != identity:
+            return None
+        with open(store / SKIPPED, encoding="utf-8", newline="") as file:
+            return [Skipped(*row) for row in csv.reader(file)][1:]
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
+
+
+def _as_csv(skipped: list[Skipped]) -> str:
+    content = io.StringIO()
+    csv.writer(content, lineterminator="\n").writerows([Skipped._fields, *skipped])
+    return content.getvalue()
