@@ -113,12 +113,12 @@ def test_settings_and_departures_come_from_the_parameters_of_a_notebook() -> Non
     assert settings_of(parameters) == {"pretrain_steps": 300, "alignment_steps": 200, "learning_rate": 3e-4, "batch_size": 128, "match_batch_size": 64,
                                        "region_dropout": 0.4, "precision": "bf16"}
     start, steps = departures(parameters, "M3P")
-    assert start == ("Ours: 3 seed(s); start: minilm, in place of the paper's M3P, then 300 steps of contrastive and match pretraining and 200 steps of the "
+    assert start == ("Ours: 3 seed(s); start: minilm (the paper's: M3P), then 300 steps of contrastive and match pretraining and 200 steps of the "
                      "triplet loss on the training split.")  # fmt: skip
     assert "CE 8, BE 4, JOINT 6, learning rate 0.0003, 128 pairs" in steps
     assert "40% of the region features" in steps
     plain = departures({**parameters, "pretrain_steps": 0, "alignment_steps": 0, "region_dropout": 0, "be_learning_rate": 5e-4})
-    assert plain[0].endswith("in place of the paper's OSCAR.")
+    assert plain[0].endswith("start: minilm (the paper's: OSCAR).")
     assert "learning rate 0.0003 (BE 0.0005)" in plain[1]
 
 
