@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import BertConfig
+from transformers import BertConfig, CLIPConfig, CLIPModel
 
 from mmr_kit.models.backbone import backbone_class
 from mmr_kit.models.published import FILES, INPUTS, PARTS
@@ -16,7 +16,7 @@ from mmr_kit.models.retrieval_model import RetrievalModel
 from mmr_kit.models.starts import RELEASED, word_tokenizer
 
 REGION_WIDTH = 2048  # of the published features
-LAYERS, HEADS = 2, 2
+LAYERS, HEADS, WIDTH = 2, 2, 32
 CLASSES = {kind: name for name, kind in PARTS.items()}
 SIZES = ("vocab_size", "hidden_size", "num_attention_heads", "intermediate_size", "max_position_embeddings", "type_vocab_size", "hidden_act", "layer_norm_eps",
          "initializer_range")  # fmt: skip
@@ -34,11 +34,13 @@ M3P_LAYER = {"attention.self.query": "attentions.{}.q_lin", "attention.self.key"
 
 
 def write_checkpoints(folder: Path, texts: list[str]) -> None:
-    """Write pretrained OSCAR and M3P checkpoints and a released JOINT model of Flickr30k into folder/backbones, random ones that know the words of `texts`."""
+    """Write pretrained OSCAR, M3P and CLIP checkpoints and a released JOINT model of Flickr30k into folder/backbones: random ones, in which every word of
+    `texts` has a token."""
     oscar, m3p = folder / "backbones" / "oscar_base", folder / "backbones" / "m3p"
     write_pretrained(_tiny("oscar", texts), oscar, prefix="bert.")
     write_pretrained(_tiny("m3p", texts), m3p)
     write_released(_tiny("oscar", texts), oscar / RELEASED / "JOINT-flickr30k")
+    _write_clip(folder / "backbones" / "clip", texts)
 
 
 def write_pretrained(model: RetrievalModel, folder: Path, prefix: str = "", file: str = "", more: dict[str, Tensor] | None = None) -> None:
@@ -113,12 +115,25 @@ def _write_beside(model: RetrievalModel, folder: Path, part: Path, layers: int) 
 
 
 def _tiny(kind: str, texts: list[str]) -> RetrievalModel:
-    """A random model for the published features, two layers 32 wide."""
+    """A random model for the published features."""
     tokenizer = word_tokenizer(texts)
-    config = BertConfig(vocab_size=len(tokenizer), hidden_size=32, num_hidden_layers=LAYERS, num_attention_heads=HEADS, intermediate_size=64,
+    config = BertConfig(vocab_size=len(tokenizer), hidden_size=WIDTH, num_hidden_layers=LAYERS, num_attention_heads=HEADS, intermediate_size=2 * WIDTH,
                         max_position_embeddings=128, pad_token_id=tokenizer.pad_token_id)  # fmt: skip
     torch.manual_seed(0)
     return RetrievalModel(backbone_class(kind)(config, tokenizer, REGION_WIDTH))
+
+
+def _write_clip(folder: Path, texts: list[str]) -> None:
+    """A CLIP checkpoint of the transformers library, for pictures of 2 x 2 patches of 4 x 4 pixels."""
+    tokenizer = word_tokenizer(texts)
+    tower = {"hidden_size": WIDTH, "num_hidden_layers": LAYERS, "num_attention_heads": HEADS, "intermediate_size": 2 * WIDTH}
+    words = {"vocab_size": len(tokenizer), "pad_token_id": tokenizer.pad_token_id, "bos_token_id": tokenizer.cls_token_id,
+             "eos_token_id": tokenizer.sep_token_id}  # fmt: skip
+    config = CLIPConfig(text_config=tower | words, vision_config=tower | {"image_size": 8, "patch_size": 4}, projection_dim=WIDTH)
+    torch.manual_seed(0)
+    CLIPModel(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    _json(folder / "preprocessor_config.json", {"image_mean": [0.5, 0.5, 0.5], "image_std": [0.25, 0.25, 0.25]})
 
 
 def _json(path: Path, content: Any) -> None:
