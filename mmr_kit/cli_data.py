@@ -117,7 +117,7 @@ def data_miniature(
     """Write a generated miniature of the paper's data sets and checkpoints, in their own file layouts.
 
     Pictogram scenes in the files of MSCOCO, Flickr30k, Multi30k and Conceptual Captions: their manifests work on it, but for the counts. Tiny random models
-    in the files of OSCAR, M3P and a released JOINT model.
+    in the files of OSCAR, M3P, CLIP and a released JOINT model.
 
     Example: mmr data miniature miniature --prepared
     """
@@ -130,8 +130,8 @@ def data_miniature(
 
     def prepare(unfinished: Path, _texts: object) -> None:
         for manifest in list_manifests() if prepared else []:
-            given = manifest.files.regions_from if manifest.files else None
-            if manifest.files and given and all((unfinished / path).exists() for path in given.sources) and not (unfinished / manifest.files.regions).exists():
+            files = manifest.files
+            if files and files.regions_from and (unfinished / files.captions[0].path).exists() and not (unfinished / files.regions).exists():
                 _prepare(manifest, unfinished, manifest.name)
 
     write_miniature(folder, write_checkpoints, prepare)

@@ -47,8 +47,11 @@ def make_recipes(datasets: Iterable[str], start: str, steps: Mapping[str, int], 
 
     pretrain_steps: of a pretraining on the data set's own training split, for a start that never saw images; alignment_steps: of the triplet loss alone
     after it. Both are done now, by the first seed only. be_learning_rate: of BE, where it differs. A finished model that lies with the start (see
-    `released_model`) is taken over instead of trained, where the paper's own recipe is asked for.
+    `released_model`) is taken over instead of trained, where the paper's own recipe is asked for. Raises InputError for less than one step.
     """
+    for model, count in steps.items():
+        if count < 1:
+            raise InputError(f"{model} is to be trained for {count} steps; give at least 1")
     datasets = list(datasets)
     starts = dict.fromkeys(datasets, start)
     of_start = {name: value for name, value in settings.items() if name not in VARIED}
@@ -90,7 +93,7 @@ def departures(parameters: Mapping[str, Any], published_start: str = "OSCAR", re
             f"Steps: CE {of['ce_steps']}, BE {of['be_steps']}, JOINT {of['joint_steps']}, learning rate {of['learning_rate']:g}{rate_of_be}, "
             f"{of['batch_size']} pairs a step, {of['match_batch_size']} and as many replaced ones for CE{dropped}; "
             "the paper: 100k, 30k and 60k steps at 2e-5 or 5e-5, 128 pairs, and for CE 128 replaced ones more.",
-            *([f"Not trained here, but as the paper's authors released it: {', '.join(released)}."] if released else [])]  # fmt: skip
+            *([f"Released, not trained here: {', '.join(released)}."] if released else [])]  # fmt: skip
 
 
 def make_evaluations(recipes: Mapping[Key, Recipe], methods: Iterable[str], galleries: Sequence[int] = (0,),

@@ -118,8 +118,9 @@ def test_the_kept_model_is_the_one_with_the_best_dev_score(recipe: Recipe, small
 
 
 @pytest.mark.parametrize("dataset", ["its own", ""])
-def test_no_steps_take_a_start_over_as_it_is(recipe: Recipe, dataset: str) -> None:
+def test_no_steps_take_a_start_over_as_it_is(recipe: Recipe, dataset: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """With its match head and whatever the seed; dev images are not needed, nor, where the training is not known, a data set."""
+    monkeypatch.setenv("MMR_WORKERS", "0")
     start = RetrievalModel.load(Path(recipe.start))
     released = replace(recipe, method="JOINT", steps=0, dataset=dataset and recipe.dataset)
     folders = train([released, replace(released, seed=1, learning_rate=0.5)])

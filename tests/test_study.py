@@ -107,8 +107,10 @@ def test_what_was_released_is_not_trained(recipes: dict[Any, Any], small_data: A
         assert make_recipes([name], str(start), STEPS, 1, **variant, **SIZES)["JOINT", name, 0].steps == 2, variant
     parameters = {"seeds": 2, "start": "x", "pretrain_steps": 0, "alignment_steps": 0, "learning_rate": 0.1, "ce_steps": 2, "be_steps": 2, "joint_steps": 2,
                   "batch_size": 14, "match_batch_size": 14, "region_dropout": 0}  # fmt: skip
-    assert departures(parameters, recipes=made.values())[2:] == [f"Not trained here, but as the paper's authors released it: JOINT on {name}."]
+    assert departures(parameters, recipes=made.values())[2:] == [f"Released, not trained here: JOINT on {name}."]
     assert len(departures(parameters, recipes=recipes.values())) == 2
+    with pytest.raises(InputError, match="BE is to be trained for 0 steps; give at least 1"):
+        make_recipes([name], str(start), {**STEPS, "BE": 0}, 1)
     results = Results("table1", "demo")
     measure(results, make_evaluations(made, ["JOINT+COOP"], k=3))
     assert set(results.frame["seed"]) == {"0", "1", "mean"}
