@@ -33,8 +33,9 @@ OBJECTIVES = ("CE", "BE", "JOINT", "PRETRAINING")
 NEGATIVES = ("batch", "adaptive", "refreshed")
 DEV_K = 20
 PACKAGE = Path(__file__).parent
-COMPUTING = [Path(__file__), *sorted((PACKAGE / "models").glob("*.py")), PACKAGE / "data" / "datasets.py", PACKAGE / "data" / "regions.py",
-             *sorted(path for path in (PACKAGE / "retrieval").glob("*.py") if path.name != "latency.py")]  # a change there is another model
+COMPUTING = [Path(__file__), PACKAGE / "data" / "datasets.py", PACKAGE / "data" / "regions.py",
+             *sorted(path for folder in ("models", "retrieval") for path in (PACKAGE / folder).glob("*.py")
+                     if path.name not in ("latency.py", "miniature.py"))]  # a change there is another model
 SOURCE = cache.identity_hash([cache.file_hash(path) for path in COMPUTING])
 
 
