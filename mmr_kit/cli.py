@@ -118,6 +118,8 @@ def train(
     from mmr_kit.experiments import train as train_models
     from mmr_kit.recipes import Recipe
 
+    if steps < 1:
+        raise InputError(f"--steps {steps}: it must be above 0")
     recipe = Recipe(method, dataset, start=start, steps=steps, learning_rate=learning_rate, batch_size=batch_size, match_batch_size=match_batch_size,
                     seed=seed, languages=tuple(language or ["en"]), train_images=train_images, half_size=half_size, warmup_steps=warmup_steps)  # fmt: skip
     if output and output.exists() and (not output.is_dir() or any(output.iterdir())):

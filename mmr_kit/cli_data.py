@@ -45,7 +45,7 @@ def data_status(names: Annotated[list[str] | None, typer.Argument(metavar="NAME"
         return
     manifests = {name: load_manifest(name) for name in names}
     for name, manifest in manifests.items():
-        print("\n".join(_checklist(name, manifest)))
+        print("\n".join(manifest.checklist(name)))
     if any(manifest.missing() for manifest in manifests.values()):
         raise typer.Exit(1)
 
@@ -65,7 +65,7 @@ def data_fetch(name: Name) -> None:
     manifest = load_manifest(name)
     if manifest.downloads:
         fetch(manifest, lambda text: print(text, flush=True))
-    print("\n".join(_next_steps(name, manifest)))
+    print("\n".join(manifest.next_steps(name)))
 
 
 @data_app.command("verify")
@@ -99,13 +99,50 @@ def data_prepare(name: Name) -> None:
     from mmr_kit.data.manifests import load_manifest
 
     manifest = load_manifest(name)
-    if manifest.files is None or manifest.files.regions_from is None:
+    made = manifest.files.regions if manifest.files and manifest.files.regions_from else ""
+    if not made:
         raise InputError(f"{manifest.name}: names no feature files to prepare its regions from; `mmr data status {name}` says what it needs")
-    folder, given = manifest.data_dir(), manifest.files.regions_from
-    store = folder / manifest.files.regions
-    if store.exists():
-        print(f"{store}: is there already; delete it to prepare it again")
+    folder = manifest.data_dir()
+    if (folder / made).exists():
+        print(f"{folder / made}: is there already; delete it to prepare it again")
         return
+    print(_prepare(manifest, folder, name))
+
+
+@data_app.command("miniature")
+def data_miniature(
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="A new folder, then the MMR_DATA_DIR of profile paper-smoke.")],
+    prepared: Annotated[bool, typer.Option("--prepared", help="Make the region stores, too, as `mmr data prepare` does.")] = False,
+) -> None:
+    """Write a generated miniature of the paper's data sets and checkpoints, in their own file layouts.
+
+    Pictogram scenes in the files of MSCOCO, Flickr30k, Multi30k and Conceptual Captions: their manifests work on it, but for the counts. Tiny random models
+    in the files of OSCAR, M3P, CLIP and a released JOINT model.
+
+    Example: mmr data miniature miniature --prepared
+    """
+    from mmr_kit.data.manifests import list_manifests
+    from mmr_kit.data.miniature import write_miniature
+    from mmr_kit.models.miniature import write_checkpoints
+
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise InputError(f"{folder}: is there already and not empty; name a new folder")
+
+    def prepare(unfinished: Path, _texts: object) -> None:
+        for manifest in list_manifests() if prepared else []:
+            files = manifest.files
+            if files and files.regions_from and (unfinished / files.captions[0].path).exists() and not (unfinished / files.regions).exists():
+                _prepare(manifest, unfinished, manifest.name)
+
+    write_miniature(folder, write_checkpoints, prepare)
+    print(folder)
+
+
+def _prepare(manifest: Manifest, folder: Path, name: str) -> Path:
+    """The region store of a data set in a data folder, made from its published files, with progress. name: what to call it in an error."""
+    assert manifest.files is not None
+    assert manifest.files.regions_from is not None
+    store, given = folder / manifest.files.regions, manifest.files.regions_from
     absent = [path for path in given.sources if not (folder / path).exists()]
     if absent:
         raise InputError(f"{folder / absent[0]}: missing; `mmr data status {name}` says what {manifest.name} needs and how to get it")
@@ -121,39 +158,4 @@ def data_prepare(name: Name) -> None:
             bar.update(done - bar.n)
 
         prepare_region_store(given.format, [folder / path for path in given.sources], store, precision=given.precision, progress=progress)
-    print(store)
-
-
-@data_app.command("miniature")
-def data_miniature(folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="A new folder, then the MMR_DATA_DIR of profile paper-smoke.")]) -> None:
-    """Write a generated miniature of the paper's data sets, in their own file layouts.
-
-    Pictogram scenes in the files of MSCOCO, Flickr30k, Multi30k and Conceptual Captions: their manifests work on it, but for the counts.
-
-    Example: mmr data miniature miniature
-    """
-    from mmr_kit.data.miniature import write_miniature
-
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise InputError(f"{folder}: is there already and not empty; name a new folder")
-    write_miniature(folder)
-    print(folder)
-
-
-def _checklist(name: str, manifest: Manifest) -> list[str]:
-    """A data set's files, present or missing, and the next steps."""
-    lines = [f"{manifest.name}: {manifest.title}", f"licence: {manifest.licence}", f"source: {manifest.source}"]
-    lines += [f"region features: {manifest.features.strip()}"] if manifest.features else []
-    for part in manifest.parts():
-        state = "[present]" if part.present else "[missing]" if part.needed or manifest.missing() else "[gone]   "
-        lines.append(f"  {state} {part.path} ({part.what})")
-    return lines + _next_steps(name, manifest)
-
-
-def _next_steps(name: str, manifest: Manifest) -> list[str]:
-    """What to do, in full, or where the data set is."""
-    step = manifest.next_step(name)
-    if not step:
-        return [f"{manifest.status()}; `mmr data verify {name}` checks it"]
-    by_hand = manifest.by_hand if "prepare" not in step else ()
-    return [*(f"by hand: {text.strip()}" for text in by_hand), f"next: {step}"]
+    return store

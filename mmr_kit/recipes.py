@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from mmr_kit import cache
 from mmr_kit.data.datasets import RetrievalDataset, load_dataset
@@ -20,8 +21,8 @@ from mmr_kit.models.card import model_card
 from mmr_kit.models.losses import NegativeSchedule
 from mmr_kit.models.mining import Miner
 from mmr_kit.models.objectives import BiEncoding, CrossEncoding, Joint, Objective, Pretraining
-from mmr_kit.models.retrieval_model import POOLINGS, RetrievalModel
-from mmr_kit.models.starts import initial_model, start_identity
+from mmr_kit.models.retrieval_model import POOLINGS, RetrievalModel, describe, load_model
+from mmr_kit.models.starts import initial_model, resolve, start_identity
 from mmr_kit.models.training import Schedule, train
 from mmr_kit.parallel import Progress
 from mmr_kit.retrieval.metrics import recall
@@ -32,8 +33,9 @@ OBJECTIVES = ("CE", "BE", "JOINT", "PRETRAINING")
 NEGATIVES = ("batch", "adaptive", "refreshed")
 DEV_K = 20
 PACKAGE = Path(__file__).parent
-COMPUTING = [Path(__file__), *sorted((PACKAGE / "models").glob("*.py")), PACKAGE / "data" / "datasets.py", PACKAGE / "data" / "regions.py",
-             *sorted(path for path in (PACKAGE / "retrieval").glob("*.py") if path.name != "latency.py")]  # a change there is another model
+COMPUTING = [Path(__file__), PACKAGE / "data" / "datasets.py", PACKAGE / "data" / "regions.py",
+             *sorted(path for folder in ("models", "retrieval") for path in (PACKAGE / folder).glob("*.py")
+                     if path.name not in ("latency.py", "miniature.py"))]  # a change there is another model
 SOURCE = cache.identity_hash([cache.file_hash(path) for path in COMPUTING])
 
 
@@ -45,6 +47,9 @@ class Recipe:
     `models.starts.resolve`. batch_size: pairs a step of the triplet loss; match_batch_size: matching pairs a step of the match loss, which adds as many
     replaced ones. dev_images: images of the dev split on which CE and JOINT checkpoints are scored (BE, which is
     cheap: on all), every `evaluate_every` steps (0: four times in all).
+
+    steps: 0 stands for the start as it is, match head included: a finished model that others released, trained on `dataset` ("": on data of theirs). Then
+    nothing is trained, and what else is set has no effect.
 
     negatives: the triplet loss takes the hardest of N: "batch" (BHN: all others of the batch), a number ("1": a random one), "adaptive" (N grows, a
     departure from the paper, see `NegativeSchedule`), or "refreshed" (ANCE, footnote 12: one of the nearest wrong items of the whole training set, which
@@ -82,7 +87,9 @@ class Recipe:
             raise InputError(f"negatives {self.negatives!r}: choose {', '.join(map(repr, NEGATIVES))} or a number from 1")
         if self.pooling not in POOLINGS:
             raise InputError(f"pooling {self.pooling!r}: choose {' or '.join(POOLINGS)}")
-        for name in ("steps", "batch_size", "match_batch_size", "dev_images", "learning_rate"):
+        if self.steps < 0:
+            raise InputError(f"steps is {self.steps}: it must be above 0, or 0 for the start as it is")
+        for name in ("batch_size", "match_batch_size", "dev_images", "learning_rate"):
             if not getattr(self, name) > 0:
                 raise InputError(f"{name} is {getattr(self, name)}: it must be above 0")
         if not 0 <= self.region_dropout < 1:
@@ -91,6 +98,8 @@ class Recipe:
     @property
     def label(self) -> str:
         """For people: CE on pictograms_a, seed 0; and whatever differs from the paper's standard."""
+        if not self.steps:
+            return f"{self.method}{f' on {self.dataset}' if self.dataset else ''}, as released, seed {self.seed}"
         told = [f"{self.train_images} images"] if self.train_images else []
         told += ["half size"] if self.half_size else []
         told += [f"negatives {self.negatives}"] if self.negatives != "batch" else []
@@ -101,6 +110,8 @@ class Recipe:
 
     def identity(self) -> dict[str, Any]:
         """What the model's place in the cache is the hash of."""
+        if not self.steps:
+            return {"as released": start_identity(self.start), "method": self.method, "dataset": self.dataset, "source": SOURCE}
         data = load_dataset(self.dataset, "train", self.languages).fingerprint
         return {**asdict(self), "languages": list(self.languages), "start": start_identity(self.start), "data": data, "source": SOURCE,
                 "mined_by": start_identity(self.mined_by) if self.mined_by else ""}
@@ -112,6 +123,10 @@ class Recipe:
     def model(self) -> RetrievalModel:
         """The trained model; trained now where it is not there yet."""
         return RetrievalModel.load(train_recipe(self, lambda point: None))
+
+    def kind(self) -> str:
+        """The kind of the trained model's backbone."""
+        return str(describe(self.folder())["backbone"].get("kind"))
 
     def training_data(self) -> RetrievalDataset:
         """The images and captions it is trained on."""
@@ -126,21 +141,32 @@ def train_recipe(recipe: Recipe, progress: Progress) -> Path:
 
     def build(folder: Path) -> None:
         started = time.monotonic()
-        dataset = recipe.training_data()
-        model = initial_model(recipe.start, dataset, recipe.seed, recipe.pooling)
-        model.backbone.region_dropout.p = recipe.region_dropout
-        if recipe.half_size:
-            model.backbone.skip_odd_layers()
-        interval = recipe.evaluate_every or -(-recipe.steps // 4)
-        schedule = Schedule(recipe.steps, recipe.learning_rate, interval, recipe.seed, recipe.warmup_steps, precision=recipe.precision)
-        curve = train(_objective(recipe, model, dataset, interval), schedule, _dev_score(recipe), work, progress)
+        model, curve = _trained(recipe, work, progress) if recipe.steps else (_as_released(recipe), [])
         model.save(folder)
         parameters = sum(parameter.numel() for parameter in model.parameters())
-        record = {"recipe": asdict(recipe), "curve": curve, "seconds": time.monotonic() - started, "parameters": parameters}
+        record = {"recipe": asdict(recipe), "curve": curve, "seconds": time.monotonic() - started, "parameters": parameters, "released": not recipe.steps}
         cache.atomic_write(folder / "training.json", json.dumps(record, indent=1))
-        cache.atomic_write(folder / "README.md", model_card(record, load_manifest(recipe.dataset), model.backbone.kind))
+        cache.atomic_write(folder / "README.md", model_card(record, load_manifest(recipe.dataset) if recipe.dataset else None, model.backbone.kind))
 
     return cache.cached("models", identity, build)
+
+
+def _trained(recipe: Recipe, work: Path, progress: Progress) -> tuple[RetrievalModel, list[dict[str, Any]]]:
+    """The model and its learning curve."""
+    dataset = recipe.training_data()
+    model = initial_model(recipe.start, dataset, recipe.seed, recipe.pooling)
+    model.backbone.region_dropout.p = recipe.region_dropout
+    if recipe.half_size:
+        model.backbone.skip_odd_layers()
+    interval = recipe.evaluate_every or -(-recipe.steps // 4)
+    schedule = Schedule(recipe.steps, recipe.learning_rate, interval, recipe.seed, recipe.warmup_steps, precision=recipe.precision)
+    return model, train(_objective(recipe, model, dataset, interval), schedule, _dev_score(recipe), work, progress)
+
+
+def _as_released(recipe: Recipe) -> RetrievalModel:
+    """The start with its own match head."""
+    torch.manual_seed(0)  # a bi-encoder's checkpoint may have no head; it gets the same one every time
+    return load_model(resolve(recipe.start))
 
 
 def _objective(recipe: Recipe, model: RetrievalModel, dataset: RetrievalDataset, interval: int) -> Objective:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,9 +17,11 @@ from mmr_kit.floor import FLOOR, Floor
 from mmr_kit.models.batches import TrainingPairs
 from mmr_kit.models.mining import Miner
 from mmr_kit.models.retrieval_model import load_model
+from mmr_kit.models.starts import released_model
 from mmr_kit.recipes import Recipe
 from mmr_kit.reporting.checks import check_runs
 from mmr_kit.reporting.claims import Claims
+from mmr_kit.reporting.claims_training import HALF_SIZE
 from mmr_kit.reporting.provenance import provenance
 from mmr_kit.reporting.results import Results
 from mmr_kit.reporting.tables import Picture, SideBySide
@@ -28,6 +31,7 @@ from mmr_kit.retrieval.retrieve import bi_encode
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+VARIED = ("train_images", "half_size", "negatives", "pooling", "mined_by")  # settings by which a fine-tuning differs from the paper's
 Key = tuple[str, str, int]  # trained model ("CE", "BE", "JOINT"), data set, seed
 
 
@@ -42,45 +46,62 @@ def make_recipes(datasets: Iterable[str], start: str, steps: Mapping[str, int], 
     """A recipe for each model (the keys of `steps`), data set and seed, all from one start; settings: further fields of `Recipe`.
 
     pretrain_steps: of a pretraining on the data set's own training split, for a start that never saw images; alignment_steps: of the triplet loss alone
-    after it. Both are done now, by the first seed only. be_learning_rate: of BE, where it differs.
+    after it. Both are done now, by the first seed only. be_learning_rate: of BE, where it differs. A finished model that lies with the start (see
+    `released_model`) is taken over instead of trained, where the paper's own recipe is asked for. Raises InputError for less than one step.
     """
+    for model, count in steps.items():
+        if count < 1:
+            raise InputError(f"{model} is to be trained for {count} steps; give at least 1")
     datasets = list(datasets)
     starts = dict.fromkeys(datasets, start)
-    of_start = {name: value for name, value in settings.items() if name not in ("train_images", "half_size", "negatives", "pooling", "mined_by")}
+    of_start = {name: value for name, value in settings.items() if name not in VARIED}
     for method, count in (("PRETRAINING", pretrain_steps), ("BE", alignment_steps)):
         if count:
             starts = dict(zip(datasets, map(str, train(Recipe(method, name, starts[name], count, **of_start) for name in datasets)), strict=True))
     of_model = {"BE": {"learning_rate": be_learning_rate}} if be_learning_rate else {}
-    return {(model, name, seed): Recipe(model, name, starts[name], count, seed=seed, **settings | of_model.get(model, {}))
+    made = {(model, name, seed): Recipe(model, name, starts[name], count, seed=seed, **settings | of_model.get(model, {}))
             for name in datasets for model, count in steps.items() for seed in range(seeds)}  # fmt: skip
+    return {key: _released(recipe, start) for key, recipe in made.items()}
+
+
+def _released(recipe: Recipe, start: str) -> Recipe:
+    """The recipe of the finished model that lies with the start; the recipe itself where there is none, or a variant of the paper's is to be trained."""
+    plain = Recipe(recipe.method, recipe.dataset)
+    is_variant = any(getattr(recipe, name) != getattr(plain, name) for name in VARIED)
+    found = "" if is_variant else released_model(start, recipe.method, recipe.dataset, recipe.languages)
+    return Recipe(recipe.method, recipe.dataset, found, 0, seed=recipe.seed, languages=recipe.languages) if found else recipe
 
 
 def settings_of(parameters: Mapping[str, Any]) -> dict[str, Any]:
     """What `make_recipes` takes beside data sets, start, steps and seeds, from a notebook's parameters."""
-    names = ("learning_rate", "be_learning_rate", "batch_size", "match_batch_size", "region_dropout", "precision", "pretrain_steps", "alignment_steps")
+    names = ("learning_rate", "be_learning_rate", "batch_size", "match_batch_size", "region_dropout", "precision", "pretrain_steps", "alignment_steps",
+             "evaluate_every", "dev_images")  # fmt: skip
     renamed = {name.removeprefix("multilingual_"): value for name, value in parameters.items()}
     return {name: renamed[name] for name in names if name in renamed}
 
 
-def departures(parameters: Mapping[str, Any], published_start: str = "OSCAR") -> list[str]:
-    """Notes that say how the training departs from the paper's, from a notebook's parameters."""
+def departures(parameters: Mapping[str, Any], published_start: str = "OSCAR", recipes: Iterable[Recipe] = ()) -> list[str]:
+    """Notes that say how the training departs from the paper's, from a notebook's parameters, and which of the recipes' models were not trained."""
     of = {"be_learning_rate": 0, **{name.removeprefix("multilingual_"): value for name, value in parameters.items()}}
     stages = [f"{of['pretrain_steps']} steps of contrastive and match pretraining" if of["pretrain_steps"] else "",
               f"{of['alignment_steps']} steps of the triplet loss" if of["alignment_steps"] else ""]  # fmt: skip
     pretraining = f", then {' and '.join(filter(None, stages))} on the training split" if any(stages) else ""
     dropped = f", {of['region_dropout']:.0%} of the region features dropped in training" if of["region_dropout"] else ""
+    released = dict.fromkeys(f"{recipe.method} on {recipe.dataset}" for recipe in recipes if not recipe.steps)
     rate_of_be = f" (BE {of['be_learning_rate']:g})" if of["be_learning_rate"] else ""
-    return [f"Ours: {of['seeds']} seed(s); start: {of['start']}, in place of the paper's {published_start}{pretraining}.",
+    return [f"Ours: {of['seeds']} seed(s); start: {of['start']} (the paper's: {published_start}){pretraining}.",
             f"Steps: CE {of['ce_steps']}, BE {of['be_steps']}, JOINT {of['joint_steps']}, learning rate {of['learning_rate']:g}{rate_of_be}, "
             f"{of['batch_size']} pairs a step, {of['match_batch_size']} and as many replaced ones for CE{dropped}; "
-            "the paper: 100k, 30k and 60k steps at 2e-5 or 5e-5, 128 pairs, and for CE 128 replaced ones more."]  # fmt: skip
+            "the paper: 100k, 30k and 60k steps at 2e-5 or 5e-5, 128 pairs, and for CE 128 replaced ones more.",
+            *([f"Released, not trained here: {', '.join(released)}."] if released else [])]  # fmt: skip
 
 
-def make_evaluations(recipes: Mapping[Key, Recipe], methods: Iterable[str], galleries: Sequence[int] = (0,), on: str = "",
-                     **settings: Any) -> list[Evaluation]:
+def make_evaluations(recipes: Mapping[Key, Recipe], methods: Iterable[str], galleries: Sequence[int] = (0,),
+                     on: Mapping[str, str] = MappingProxyType({}), **settings: Any) -> list[Evaluation]:  # fmt: skip
     """An evaluation for each method, data set, seed and gallery (so many images of the test split; 0: all); settings: further fields of `Evaluation`.
 
-    Methods in which CE scores every pair are measured on the last gallery only, which is to be the smallest. on: another data set than that of the training.
+    Methods in which CE scores every pair are measured on the last gallery only, which is to be the smallest. on: {data set of the training: another on which
+    its models are measured}.
     """
     made = []
     for method in methods:
@@ -89,7 +110,7 @@ def make_evaluations(recipes: Mapping[Key, Recipe], methods: Iterable[str], gall
         retriever, reranker = METHODS[method]
         for name, seed in dict.fromkeys((name, seed) for _, name, seed in recipes):
             of_retriever, of_reranker = (recipes[part, name, seed] if part else None for part in (retriever, reranker))
-            made += [Evaluation(method, on or name, of_retriever, of_reranker, images=images, **settings)
+            made += [Evaluation(method, on.get(name, name), of_retriever, of_reranker, images=images, **settings)
                      for images in dict.fromkeys(galleries) if retriever or images == galleries[-1]]  # fmt: skip
     return made
 
@@ -111,6 +132,21 @@ def measure(results: Results, evaluations: Iterable[Evaluation], runs_of: Collec
         for direction in DIRECTIONS:
             of_direction = {seed: by_direction[direction] for seed, by_direction in of_seeds}
             results.add_rankings(of_direction, gallery, variant=variant, paper_cell=cell, runs_of=runs_of, **described)
+
+
+def measure_clip(results: Results, start: str, patches: Mapping[str, str], images: int = 0, seeds: int = 1, **settings: Any) -> None:
+    """Add rows of CLIP, a CLIP or SigLIP checkpoint as it is, on each data set (so many images of its test split; 0: all).
+
+    patches: {data set: another with the same captions, whose regions are the checkpoint's patches}. seeds: as of the other rows, for all the same.
+    Raises InputError where the captions differ.
+    """
+    recipes = {("BE", "", seed): Recipe("BE", "", start, 0, seed=seed) for seed in range(seeds)}
+    for name, of_patches in patches.items():
+        evaluations = make_evaluations(recipes, ["BE"], [images], on={"": of_patches}, **settings)
+        gallery = replace(evaluations[0], dataset=name).data()
+        if evaluations[0].data().texts != gallery.texts:
+            raise InputError(f"{of_patches}: its test captions are not those of {name} in the same order; give its manifest the same caption files")
+        measure(results, evaluations, method="CLIP", dataset=gallery.name, paper_dataset=gallery.paper_dataset)
 
 
 def measure_floor(results: Results, datasets: Iterable[str], galleries: Iterable[int] = (0,)) -> None:
@@ -153,7 +189,7 @@ def publish(results: Results, folder: str, name: str, recipes: Iterable[Recipe],
         file = f"{name}_{suffix}.png" if suffix else f"{name}.png"
         save_png(figure, Path(folder) / file)
         pictures.append(Picture(file, description))
-    durations = {f"train {recipe.label}, {recipe.steps} steps": training_record(recipe)["seconds"] for recipe in recipes}
+    durations = {f"train {recipe.label}, {recipe.steps} steps": training_record(recipe)["seconds"] for recipe in recipes if recipe.steps}
     hashes = {recipe.dataset: load_dataset(recipe.dataset, "train", recipe.languages).fingerprint for recipe in recipes}
     results.write(Path(folder), name, provenance(parameters, hashes, durations), title=title, table=table, claims=claims, pictures=pictures)
     check_runs(results.frame, Path(folder))
@@ -168,9 +204,10 @@ def _columns(evaluation: Evaluation, table: str) -> dict[str, Any]:
     """The result columns that an evaluation determines."""
     recipe = evaluation.retriever or evaluation.reranker
     assert recipe is not None
+    kind = recipe.kind()
     reranks = bool(evaluation.retriever and evaluation.reranker)
     columns: dict[str, Any] = {
-        "method": evaluation.method, "backbone": "oscar, half size" if recipe.half_size else "oscar",
+        "method": evaluation.method, "backbone": f"{kind}{HALF_SIZE}" if recipe.half_size else kind,
         "trained_on": f"{recipe.dataset}_{recipe.train_images}" if recipe.train_images else recipe.dataset, "k": evaluation.k if reranks else None,
         "language": "+".join(evaluation.languages),
     }  # fmt: skip
@@ -183,8 +220,8 @@ def _columns(evaluation: Evaluation, table: str) -> dict[str, Any]:
 
 def _variant(evaluation: Evaluation, columns: Mapping[str, Any], table: str) -> str:
     """What tells the run files of one table, gallery and method apart."""
-    told = [columns["trained_on"]] if columns["trained_on"] != evaluation.dataset else []
-    told += ["half"] if columns["backbone"] != "oscar" else []
+    told = [columns["trained_on"]] if columns["trained_on"] not in ("", evaluation.dataset) else []
+    told += ["half"] if columns["backbone"].endswith(HALF_SIZE) else []
     told += [f"k{evaluation.k}"] if table == "table8" else []
     told += [f"{evaluation.combination}{round(100 * evaluation.weight):03d}"] if evaluation.combination != "none" else []
     return "-".join(told)

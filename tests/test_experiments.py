@@ -117,6 +117,28 @@ def test_the_kept_model_is_the_one_with_the_best_dev_score(recipe: Recipe, small
     assert not cache.work_folder("models", recipe.identity()).exists()
 
 
+@pytest.mark.parametrize("dataset", ["its own", ""])
+def test_no_steps_take_a_start_over_as_it_is(recipe: Recipe, dataset: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With its match head and whatever the seed; dev images are not needed, nor, where the training is not known, a data set."""
+    monkeypatch.setenv("MMR_WORKERS", "0")
+    start = RetrievalModel.load(Path(recipe.start))
+    released = replace(recipe, method="JOINT", steps=0, dataset=dataset and recipe.dataset)
+    folders = train([released, replace(released, seed=1, learning_rate=0.5)])
+    assert folders[0] == folders[1] == released.folder() != replace(released, method="CE").folder()
+    assert equal(weights(folders[0]), start.state_dict())
+    assert equal(released.model().state_dict(), start.state_dict())
+    record = training_record(released)
+    assert (record["released"], record["curve"]) == (True, [])
+    assert record["parameters"] == sum(parameter.numel() for parameter in start.parameters())
+    card = (folders[0] / "README.md").read_text()
+    assert card.startswith("# JOINT on small, as released\n" if dataset else "# JOINT, as released\n")
+    assert "Released by others (`start`) and taken over as it is: nothing was trained here." in card
+    assert ("Trained on Small (`small`)" in card) == bool(dataset)
+    assert released.label == ("JOINT on " + recipe.dataset if dataset else "JOINT") + ", as released, seed 0"
+    assert (released.kind(), replace(released, steps=1).label) == ("oscar", f"JOINT on {released.dataset}, seed 0")
+    assert replace(released, start="pictograms").folder() != released.folder()
+
+
 def test_variants_of_a_model(recipe: Recipe) -> None:
     half = replace(recipe, half_size=True, train_images=20).model()
     assert half.backbone.config.num_hidden_layers == 1
@@ -236,7 +258,7 @@ def test_a_child_of_other_code_trains_nothing(recipe: Recipe) -> None:
 @pytest.mark.parametrize(("change", "fault"), [
     ({"method": "be"}, "no training method 'be'; there are CE, BE, JOINT"),
     ({"negatives": "hard"}, "choose 'batch', 'adaptive', 'refreshed' or a number"),
-    ({"steps": 0}, "steps is 0: it must be above 0"),
+    ({"steps": -1}, "steps is -1: it must be above 0, or 0 for the start as it is"),
     ({"batch_size": -1}, "batch_size is -1"),
     ({"learning_rate": 0.0}, "learning_rate is 0.0"),
     ({"match_batch_size": 29}, "a batch of 29 distinct images was asked for, there are 28"),

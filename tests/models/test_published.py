@@ -1,4 +1,4 @@
-"""Models in the layouts of others: written here as the paper's authors and the transformers library write them, and read back."""
+"""Models in the layouts of others: written as the paper's authors and the transformers library write them, and read back."""
 
 import json
 import shutil
@@ -13,93 +13,21 @@ import torch
 from mmr_kit.data.datasets import RetrievalDataset, load_dataset
 from mmr_kit.data.regions import Regions
 from mmr_kit.errors import InputError
+from mmr_kit.models.miniature import write_pretrained, write_released
 from mmr_kit.models.published import companions, read_model, weights_file
 from mmr_kit.models.retrieval_model import RetrievalModel, load_model
 from mmr_kit.models.starts import initial_model, start_identity
 
 MakeKind = Callable[..., RetrievalModel]
 KINDS = ("oscar", "layer_norm", "uniter", "m3p")
-CLASSES = {"oscar": "OSCAR", "uniter": "UNITER", "m3p": "M3P"}
-FILES = {"oscar": "pytorch_model.bin", "uniter": "pytorch_model.bin", "m3p": "m3p_under_weights.pth"}
-
-
-def published_name(kind: str, name: str) -> str:
-    """What the published implementation calls a weight of ours."""
-    name = name.removeprefix("transformer.")
-    if kind == "oscar":
-        return name.replace("region_projection", "img_embedding").replace("region_layer_norm", "LayerNorm")
-    if kind == "uniter":
-        places = {"region_projection": "img_linear", "region_norm": "img_layer_norm", "box_projection": "pos_linear", "box_norm": "pos_layer_norm",
-                  "sum_norm": "LayerNorm"}  # fmt: skip
-        first, _, rest = name.partition(".")
-        return f"img_embeddings.{places[first]}.{rest}" if first in places else name
-    places = {"region_projection": "image_embeddings.image_embeddings", "box_projection": "image_embeddings.image_location_embeddings",
-              "region_norm": "image_embeddings.LayerNorm", "embeddings.word_embeddings": "embeddings", "embeddings.LayerNorm": "layer_norm_emb",
-              "embeddings.position_embeddings": "position_embeddings", "pooler.dense": "pooled_layer.dense"}  # fmt: skip
-    inner = {"attention.self.query": "attentions.{}.q_lin", "attention.self.key": "attentions.{}.k_lin", "attention.self.value": "attentions.{}.v_lin",
-             "attention.output.dense": "attentions.{}.out_lin", "attention.output.LayerNorm": "layer_norm1.{}", "intermediate.dense": "ffns.{}.lin1",
-             "output.dense": "ffns.{}.lin2", "output.LayerNorm": "layer_norm2.{}"}  # fmt: skip
-    module, _, last = name.rpartition(".")
-    if module.startswith("encoder.layer."):
-        number, _, part = module.removeprefix("encoder.layer.").partition(".")
-        return f"{inner[part].format(number)}.{last}"
-    return f"{places[module]}.{last}"
-
-
 NOISE = {"embeddings.position_ids": torch.arange(72)[None], "img_embeddings.mask_embedding.weight": torch.zeros(2, 8), "cls.predictions.bias": torch.zeros(9),
          "image_embeddings.image_distbution_embeddings.weight": torch.zeros(16, 30), "refine_embeddings.norm.weight": torch.ones(16),
          "encoder_attn.0.q_lin.weight": torch.zeros(16, 16), "layer_norm15.0.weight": torch.ones(16), "seq_relationship.bias": torch.zeros(1)}  # fmt: skip
 
 
-def published_weights(model: RetrievalModel) -> dict[str, torch.Tensor]:
-    """As the published implementation saves them, with what it saves besides."""
-    kind = model.backbone.kind
-    return {published_name(kind, name): tensor for name, tensor in model.backbone.state_dict().items()} | NOISE
-
-
-def write_beside(model: RetrievalModel, folder: Path, part: Path, layers: int = 2) -> None:
-    """Config and tokenizer, in the weights' folder `part` (OSCAR) or in `folder`, where the published models do not save them."""
-    kind, tokenizer, config = model.backbone.kind, model.backbone.tokenizer, model.backbone.config.to_dict()
-    config = {name: config[name] for name in ("vocab_size", "hidden_size", "num_attention_heads", "intermediate_size", "max_position_embeddings",
-                                              "type_vocab_size", "hidden_act", "layer_norm_eps", "initializer_range")}  # fmt: skip
-    place = {"oscar": part, "uniter": folder / "bert-base-cased", "m3p": folder / "xlm-roberta-base"}[kind]
-    place.mkdir(parents=True, exist_ok=True)
-    if kind == "m3p":
-        tokenizer.save_pretrained(place)
-        (folder / "model_args.json").write_text(json.dumps({"model_args": {"n_heads": 2}}))
-        return
-    (place / "vocab.txt").write_text("\n".join(sorted(tokenizer.get_vocab(), key=tokenizer.get_vocab().get)))  # type: ignore[arg-type]
-    (place / "tokenizer_config.json").write_text(json.dumps({"tokenizer_class": "BertTokenizer", "do_lower_case": kind == "oscar"}))
-    (part / "config.json" if kind == "oscar" else folder / "uniter-base.json").write_text(json.dumps({**config, "num_hidden_layers": layers}))
-
-
-def release(model: RetrievalModel, folder: Path, order: tuple[str, ...] = ("Pooling", "ClassificationHead"), layers: int = 2, pooling: str = "mean_tokens",
-            max_tokens: int = 70) -> Path:  # fmt: skip
-    """Write a model as the paper's authors released theirs, into folder/model; what they do not save, into `folder`."""
-    kind = model.backbone.kind
-    parts = {name: folder / "model" / f"{number}_{name}" for number, name in enumerate((CLASSES[kind], *order))}
-    for part in parts.values():
-        part.mkdir(parents=True)
-    listed = [{"idx": number, "name": str(number), "path": part.name, "type": f"mmt_retrieval.model.models.{name}"}
-              for number, (name, part) in enumerate(parts.items())]  # fmt: skip
-    (folder / "model" / "modules.json").write_text(json.dumps(listed))
-    (folder / "model" / "config.json").write_text(json.dumps({"__version__": "1.2.1"}))
-    part = parts[CLASSES[kind]]
-    weights = published_weights(model)
-    torch.save({"model": weights} if kind == "m3p" else weights, part / FILES[kind])
-    limits = {"max_seq_length": max_tokens, "max_image_seq_len": 50, **({"config_file": "uniter-base.json"} if kind == "uniter" else {})}
-    (part / "sentence_bert_config.json").write_text(json.dumps(limits))
-    write_beside(model, folder, part, layers)
-    if "Pooling" in parts:
-        modes = {f"pooling_mode_{name}": name == pooling for name in ("cls_token", "mean_tokens", "max_tokens", "mean_sqrt_len_tokens")}
-        (parts["Pooling"] / "config.json").write_text(json.dumps({"word_embedding_dimension": 16, **modes, "pooling_key": "multimodal_embedding"}))
-    if "ClassificationHead" in parts:
-        places = {"1": "classifier.0", "3": "classifier.2"} if model.head_hidden else {"1": "classifier"}
-        head = {name.replace(name[0], places[name[0]], 1): tensor for name, tensor in model.head.state_dict().items()}
-        torch.save(head, parts["ClassificationHead"] / "class_head.pt")
-        said = {"num_labels": 2, "input_dim": 16, "classifier_type": "mlp" if model.head_hidden else "linear", "dropout": 0.1,
-                "input_key": {"summary": "pooled_cls_token_embeddings", "cls": "cls_token_embeddings"}[model.head_input]}  # fmt: skip
-        (parts["ClassificationHead"] / "sentence_bert_config.json").write_text(json.dumps(said))
+def release(model: RetrievalModel, folder: Path, order: tuple[str, ...] = ("Pooling", "ClassificationHead"), **said: Any) -> Path:
+    """Write a model as the paper's authors released theirs, with what they saved besides, into folder/model; what they did not save, into `folder`."""
+    write_released(model, folder / "model", order, more=NOISE, **said)
     return folder / "model"
 
 
@@ -152,12 +80,10 @@ def test_pretrained_checkpoints(
     make_kind: MakeKind, captions: list[str], images: list[Regions], small_data: Any, tmp_path: Path, name: str, prefix: str, file: str
 ) -> None:
     model, folder = make_kind(name), tmp_path / "start"
-    folder.mkdir()
-    weights = {prefix + name: tensor for name, tensor in published_weights(model).items()} | {"itm_output.bias": torch.zeros(2)}
-    torch.save({"model": weights} if name == "m3p" else weights, folder / file)
+    beside = {prefix + name: tensor for name, tensor in NOISE.items()} | {"itm_output.bias": torch.zeros(2)}
+    write_pretrained(model, folder, prefix, file, beside)
     if file == "pytorch_model.bin":
         torch.save({}, folder / "training_args.bin")
-    write_beside(model, folder, folder)
     dataset = load_dataset(small_data.manifest, "train")
     for source in (folder, folder / file):
         loaded, first, second = load_model(source), initial_model(str(source), dataset, 1), initial_model(str(source), dataset, 2)

@@ -14,7 +14,7 @@ from transformers import AutoTokenizer, BertConfig, BertModel
 from mmr_kit.data.datasets import RetrievalDataset, load_dataset
 from mmr_kit.errors import InputError
 from mmr_kit.models.retrieval_model import RetrievalModel
-from mmr_kit.models.starts import PRETRAINED, initial_model, resolve, start_identity, word_tokenizer
+from mmr_kit.models.starts import PRETRAINED, initial_model, released_model, resolve, start_identity, word_tokenizer
 
 MakeModel = Callable[..., RetrievalModel]
 
@@ -67,6 +67,35 @@ def test_names(saved: Path) -> None:
         resolve("package:gt_no_such/model")
     with pytest.raises(InputError, match="start is empty"):
         resolve("")
+
+
+def test_a_start_in_the_data_folder(saved: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MMR_DATA_DIR", str(tmp_path))
+    assert resolve("data:saved") == str(tmp_path / "saved")
+    assert resolve("data:saved/model.safetensors") == str(tmp_path / "saved" / "model.safetensors")
+    assert start_identity("data:saved") == start_identity(str(saved))
+    for path in ("../saved", "/etc", "saved/../../etc", "~/saved", "", "saved/data:x"):
+        with pytest.raises(InputError, match=rf"start 'data:{path}': '{path}' leaves the data folder"):
+            resolve(f"data:{path}")
+    with pytest.raises(InputError, match=f"start 'data:backbones/none': {tmp_path}/backbones/none is missing; put it there"):
+        resolve("data:backbones/none")
+    monkeypatch.delenv("MMR_DATA_DIR")
+    with pytest.raises(InputError, match="start 'data:saved': set MMR_DATA_DIR to the folder that holds saved"):
+        resolve("data:saved")
+
+
+def test_released_models_lie_with_their_start(saved: Path, small_data: Any, tmp_path: Path) -> None:
+    manifest, english = str(small_data.manifest), tmp_path / "data" / "english.yaml"
+    english.write_text(small_data.manifest.read_text().replace("name: small", "name: english").replace("language: ''", "language: en"))
+    before = start_identity(str(saved))
+    for name in ("JOINT-small", "JOINT-english"):
+        shutil.copytree(tmp_path / "saved", tmp_path / "released" / name)
+    (tmp_path / "released").rename(saved / "released")
+    assert released_model(str(saved), "JOINT", manifest, ["en"]) == str(saved / "released" / "JOINT-small")
+    assert released_model(str(saved), "JOINT", str(english), ["de", "en"]) == str(saved / "released" / "JOINT-english")
+    assert released_model(str(saved), "JOINT", str(english), ["de"]) == "", "it was trained on more languages"
+    assert released_model(str(saved), "CE", manifest, ["en"]) == released_model("scratch", "JOINT", manifest, ["en"]) == ""
+    assert start_identity(str(saved)) == before, "they are no part of the start"
 
 
 def test_identity_is_that_of_the_weights_wherever_they_lie(saved: Path, tmp_path: Path) -> None:
