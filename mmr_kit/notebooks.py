@@ -25,8 +25,8 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from mmr_kit.cache import atomic_write, cache_dir, file_hash, identity_hash
-from mmr_kit.data.manifests import in_data_dir, load_manifest
 from mmr_kit.errors import InputError
+from mmr_kit.needs import check_needs
 from mmr_kit.profiles import NOTEBOOKS, SUPPLIED, Scalar, declared_parameters, effective_parameters, load_profile, near, read_notebook, runner_settings
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -34,9 +34,7 @@ RESULTS = ROOT / "results"
 
 # One busy thread a process: two can be many times slower than one.
 ENVIRONMENT = {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE", "TOKENIZERS_PARALLELISM": "false", "MMR_HEADLESS": "1"}
-CHECKPOINT = ("a checkpoint in its published files, OSCAR's pytorch_model.bin, config.json and vocab.txt, or M3P's m3p_under_weights.pth and "
-              "xlm-roberta-base/; notebooks/profiles/paper.yaml says where from")  # fmt: skip
-NOT_COMPUTING = ("cli.py", "notebooks.py")  # modules that no number depends on
+NOT_COMPUTING = ("cli.py", "cli_data.py", "cli_features.py", "needs.py", "notebooks.py")  # modules that no number depends on
 
 
 class NotebookError(RuntimeError):
@@ -146,7 +144,7 @@ def regenerate(
             return True
 
     if not dry_run:
-        _check_inputs(task for task in planned if force or task.stale())
+        check_needs(task.parameters for task in planned if force or task.stale())
     with _inherited(environment):
         if jobs == 1 or dry_run or len(planned) == 1:
             computed = sum(map(bring_up_to_date, planned))
@@ -156,27 +154,6 @@ def regenerate(
     if not computed:
         print(f"nothing to do: profile {profile} is up to date (--force computes it again)", flush=True)
     return computed
-
-
-def _check_inputs(about_to_run: Iterable[Task]) -> None:
-    """Print what is missing of the data sets and checkpoints that notebooks name in their parameters, and raise InputError if anything is.
-
-    Data sets stand in parameters that end in dataset, datasets or distractors; of checkpoints those count that lie in the data folder, "data:<folder>".
-    """
-    named = [(name, value) for task in about_to_run for name, value in task.parameters.items() if isinstance(value, str)]
-    datasets = [word.partition(":")[0] for name, value in named if name.endswith(("dataset", "datasets", "distractors")) for word in value.split()]
-    missing = {name: manifest for name in dict.fromkeys(datasets) if (manifest := load_manifest(name)).missing()}
-    lines = [line for name, manifest in missing.items() for line in (*manifest.checklist(name), "")]
-    absent = []
-    for start in dict.fromkeys(value for _, value in named if value.startswith("data:")):
-        try:
-            in_data_dir(start.removeprefix("data:"), start)
-        except InputError as error:
-            absent.append(start)
-            lines.append(f"[missing] {error} ({CHECKPOINT})")
-    if lines:
-        print("\n".join(lines), flush=True)
-        raise InputError(f"not here yet: {', '.join([*missing, *absent])}; do what is said above, then run this again")
 
 
 @contextlib.contextmanager

@@ -22,6 +22,7 @@ import numpy as np
 from filelock import FileLock, Timeout
 
 from mmr_kit.cache import atomic_write, sync
+from mmr_kit.data.store_batch import FLOAT, Batch
 from mmr_kit.errors import InputError
 
 if TYPE_CHECKING:
@@ -29,33 +30,12 @@ if TYPE_CHECKING:
 
 TOLERANCE = 0.001  # a box may stick out by rounding
 PRECISIONS = ("float32", "float16")
-BATCH_BYTES, BATCH_SECONDS = 32 * 2**20, 1.0  # so much, or what came in so long, is written and made safe at a time
+BATCH_SECONDS = 1.0  # what came in so long is written and made safe at a time
 SPARE_BYTES = 16 * 2**20  # room for offsets, ids and journal
-FLOAT, HALF_LIMIT = np.dtype("<f4"), 65520  # from which on float16 is infinite
+HALF_LIMIT = 65520  # from which on float16 is infinite
 
 Progress = Callable[[int, int, int], None]
 """Told now and then: images so far, bytes of arrays so far, bytes expected in all (0: unknown)."""
-
-
-class _Batch:
-    """Images on their way to the disk, in arrays that are used again and again: fresh memory costs nearly as much as decoding."""
-
-    def __init__(self) -> None:
-        self.features, self.boxes = np.empty((0, 0), FLOAT), np.empty((0, 4), FLOAT)
-        self.clear()
-
-    def clear(self) -> None:
-        """Ready for the next images."""
-        self.rows, self.begun = 0, time.monotonic()
-        self.lines: list[str] = []  # of the journal
-
-    def room(self, rows: int, width: int) -> tuple[np.ndarray, np.ndarray] | None:
-        """Where features and boxes of the next image go, None where there is no room; an empty batch has room for any image."""
-        if not self.rows and (rows > len(self.features) or self.features.shape[1] != width):
-            capacity = max(rows, BATCH_BYTES // ((width + 4) * FLOAT.itemsize))
-            self.features, self.boxes = np.empty((capacity, width), FLOAT), np.empty((capacity, 4), FLOAT)
-        end = self.rows + rows
-        return None if end > len(self.features) else (self.features[self.rows : end], self.boxes[self.rows : end])
 
 
 class StoreWriter:
@@ -87,7 +67,7 @@ class StoreWriter:
         self._width = 0
         self._rows: dict[str, int] = {}  # image id -> number of regions, in the order of the store
         self._sizes, self._total = array("q"), 0  # height and width of each image in turn; regions of all images
-        self._batch, self._other = _Batch(), _Batch()  # one fills while the other is written
+        self._batch, self._other = Batch(), Batch()  # one fills while the other is written
         self._pending: Future[None] | None = None
 
     @property
@@ -202,7 +182,7 @@ class StoreWriter:
             self._batch.clear()  # what comes after a gap must not be written
             raise
 
-    def _write(self, batch: _Batch) -> None:
+    def _write(self, batch: Batch) -> None:
         """Values first, and safe, then the journal's lines that vouch for them."""
         if not self._journal.exists():
             self._store.mkdir()

@@ -22,7 +22,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mmr_kit.data import feature_files, store_writer
+from mmr_kit.data import feature_files, store_batch, store_writer
 from mmr_kit.data.feature_files import FORMATS, prepare_region_store
 from mmr_kit.data.regions import Regions, RegionStore, write_region_store
 from mmr_kit.data.store_writer import StoreWriter
@@ -203,9 +203,9 @@ def test_what_a_kill_in_the_finish_leaves(tmp_path: Path) -> None:
 CHILD = """
 import sys
 from pathlib import Path
-from mmr_kit.data import store_writer
+from mmr_kit.data import store_batch
 from mmr_kit.data.feature_files import prepare_region_store
-store_writer.BATCH_BYTES = 200_000
+store_batch.BATCH_BYTES = 200_000
 prepare_region_store("bottom_up_tsv", [Path(sys.argv[1])], Path(sys.argv[2]))
 """
 
@@ -247,7 +247,7 @@ def test_batches_of_any_size(tmp_path_factory: pytest.TempPathFactory, counts: l
     images = [(str(number), (number + 1, 7), Regions(rng.random((count, width), np.float32), rng.random((count, 4), np.float32)))
               for number, count in enumerate(counts)]  # fmt: skip
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(store_writer, "BATCH_BYTES", batch)
+        patch.setattr(store_batch, "BATCH_BYTES", batch)
         write_region_store(folder, images)
     store = RegionStore(folder)
     assert len(store) == len(counts)
