@@ -70,7 +70,7 @@ lint: install-test
 	$(BIN)/lint-imports --no-cache
 
 bench: install
-	$(BIN)/python benchmarks/retrieval.py
+	$(BIN)/python benchmarks/run.py
 
 install:
 	$(INSTALL)
