@@ -22,7 +22,7 @@ def check_needs(parameters: Iterable[Mapping[str, Scalar]]) -> None:
     missing = {name: manifest for name in dict.fromkeys(datasets) if (manifest := load_manifest(name)).missing()}
     lines = [line for name, manifest in missing.items() for line in (*manifest.checklist(name), "")]
     absent = []
-    for start in dict.fromkeys(value for _, value in named if value.startswith("data:")):
+    for start in dict.fromkeys(word for _, value in named for word in value.split() if word.startswith("data:")):
         try:
             in_data_dir(start.removeprefix("data:"), start)
         except InputError as error:

@@ -74,8 +74,8 @@ def _released(recipe: Recipe, start: str) -> Recipe:
 
 def settings_of(parameters: Mapping[str, Any]) -> dict[str, Any]:
     """What `make_recipes` takes beside data sets, start, steps and seeds, from a notebook's parameters."""
-    names = ("learning_rate", "be_learning_rate", "batch_size", "match_batch_size", "region_dropout", "precision", "pretrain_steps", "alignment_steps",
-             "evaluate_every", "dev_images")  # fmt: skip
+    names = ("learning_rate", "be_learning_rate", "batch_size", "match_batch_size", "region_dropout", "precision", "gradient_checkpointing",
+             "pretrain_steps", "alignment_steps", "evaluate_every", "dev_images")  # fmt: skip
     renamed = {name.removeprefix("multilingual_"): value for name, value in parameters.items()}
     return {name: renamed[name] for name in names if name in renamed}
 

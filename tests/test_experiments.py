@@ -19,11 +19,14 @@ from mmr_kit import cache, experiments, recipes
 from mmr_kit.data.datasets import load_dataset
 from mmr_kit.errors import InputError
 from mmr_kit.experiments import METHODS, RANKING_SOURCE, Evaluation, evaluate, learning_curves, train, training_record
+from mmr_kit.models.backbone import Backbone
 from mmr_kit.models.retrieval_model import RetrievalModel
 from mmr_kit.recipes import Recipe
 from mmr_kit.retrieval.metrics import recall
 from mmr_kit.retrieval.ranking import DIRECTIONS, Ranking
 from mmr_kit.retrieval.retrieve import bi_encode, cooperate, cross_encode
+
+original = Backbone.checkpoint_gradients
 
 
 @pytest.fixture
@@ -62,11 +65,12 @@ def test_another_value_of_any_field_is_another_model(recipe: Recipe, small_data:
     (tmp_path / "other_start" / "mmr_kit.json").write_text((tmp_path / "other_start" / "mmr_kit.json").read_text() + " ")
     others = {"method": "BE", "dataset": str(tmp_path / "other.yaml"), "start": str(tmp_path / "other_start"), "languages": ("de",), "half_size": True,
               "negatives": "adaptive", "precision": "bf16", "mined_by": recipe.start, "pooling": "cls", "region_dropout": 0.5}  # fmt: skip
-    values = {field.name: others.get(field.name) or getattr(recipe, field.name) + 1 for field in fields(recipe)}
+    same_model = replace(recipe, gradient_checkpointing=True)
+    values = {field.name: others.get(field.name) or getattr(recipe, field.name) + 1 for field in fields(recipe) if field.name != "gradient_checkpointing"}
     changed = [replace(recipe, **{name: value}) for name, value in values.items()]
     folders = [other.folder() for other in [recipe, *changed]]
     assert len(set(folders)) == len(folders)
-    assert replace(recipe).folder() == folders[0]
+    assert replace(recipe).folder() == same_model.folder() == folders[0]
     assert Recipe(**json.loads(json.dumps(asdict(recipe)))) == recipe, "a child is told all of it"
 
 
@@ -152,6 +156,16 @@ def test_variants_of_a_model(recipe: Recipe) -> None:
     trained = [each.model() for each in [be, recipe, *others]]
     assert not any(equal(one.state_dict(), two.state_dict()) for place, one in enumerate(trained) for two in trained[:place])
     assert [model.pooling for model in trained] == ["mean"] * 4 + ["cls", "mean", "mean"]
+
+
+def test_gradient_checkpointing_trains_the_same_model(recipe: Recipe, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    asked = []
+    monkeypatch.setattr(Backbone, "checkpoint_gradients", lambda self: asked.append(original(self)))
+    plain = recipe.model().state_dict()  # with dropout
+    assert not asked
+    monkeypatch.setenv("MMR_CACHE_DIR", str(tmp_path / "elsewhere"))
+    assert equal(replace(recipe, gradient_checkpointing=True).model().state_dict(), plain)
+    assert len(asked) == 1
 
 
 def test_the_same_recipe_gives_the_same_weights_and_an_altered_model_is_trained_again(recipe: Recipe, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

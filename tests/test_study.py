@@ -188,9 +188,9 @@ def test_match_losses_are_those_that_training_minimises(recipes: dict[Any, Any],
 def test_settings_and_departures_come_from_the_parameters_of_a_notebook() -> None:
     parameters = {"seeds": 3, "multilingual_start": "minilm", "pretrain_steps": 300, "alignment_steps": 200, "multilingual_learning_rate": 3e-4,
                   "ce_steps": 8, "be_steps": 4, "joint_steps": 6, "batch_size": 128, "match_batch_size": 64,
-                  "region_dropout": 0.4, "precision": "bf16"}  # fmt: skip
+                  "region_dropout": 0.4, "precision": "bf16", "gradient_checkpointing": True}  # fmt: skip
     assert settings_of(parameters) == {"pretrain_steps": 300, "alignment_steps": 200, "learning_rate": 3e-4, "batch_size": 128, "match_batch_size": 64,
-                                       "region_dropout": 0.4, "precision": "bf16"}
+                                       "region_dropout": 0.4, "precision": "bf16", "gradient_checkpointing": True}
     start, steps = departures(parameters, "M3P")
     assert start == ("Ours: 3 seed(s); start: minilm (the paper's: M3P), then 300 steps of contrastive and match pretraining and 200 steps of the "
                      "triplet loss on the training split.")  # fmt: skip
