@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mmr_kit.cache import cached, file_hash, identity_hash
+from mmr_kit.cache import cached, identity_hash
 from mmr_kit.data import pictograms
 from mmr_kit.data.captions import SPLITS, Caption, read_captions
+from mmr_kit.data.fingerprints import Stamp, caption_files, fingerprint, stamp, store_files
 from mmr_kit.data.manifests import CaptionFile, Files, Manifest, load_manifest
 from mmr_kit.data.pictures import PictureFault, open_picture
 from mmr_kit.data.regions import Regions, RegionStore
@@ -181,25 +182,18 @@ def _read_generated(folder: Path, fingerprint: str) -> _Source:
     return _Source(read_captions(folder / "captions.jsonl", "jsonl", ""), RegionStore(folder / "regions"), fingerprint, facts.picture, facts.fits)
 
 
-def _parts(files: Files, folder: Path) -> list[Path]:
-    """The files that a stored data set consists of, pictures aside."""
-    named = [folder / path for file in files.captions for path in (file.path, file.images) if path]
-    captions = [path for name in dict.fromkeys(named) for path in (sorted(name.glob("*.txt")) if name.is_dir() else [name])]
-    return captions + sorted((folder / files.regions).glob("*.npy")) + [folder / files.regions / "images.json"]
-
-
-def _changes(files: Files, folder: Path) -> tuple[tuple[str, int], ...]:
-    """Each file, and when it was last changed: as long as that stays, it need not be read again."""
-    return tuple((str(path), path.stat().st_mtime_ns if path.exists() else 0) for path in _parts(files, folder))
+def _changes(files: Files, folder: Path) -> tuple[tuple[str, Stamp], ...]:
+    """Each file that the data set consists of, pictures aside, and its stamp: as long as that stays, it need not be read again."""
+    return tuple((str(path), stamp(path)) for path in (*caption_files(files, folder), *store_files(folder / files.regions)))
 
 
 @lru_cache(maxsize=8)
-def _stored(files: Files, folder: Path, *changes: tuple[str, int]) -> _Source:
+def _stored(files: Files, folder: Path, *changes: tuple[str, Stamp]) -> _Source:
     captions = stored_captions(files, folder)
     store = RegionStore(folder / files.regions)
     regions = _Prefixed(store, files.image_prefix) if files.image_prefix else store
-    fingerprint = identity_hash([file_hash(path) for path in _parts(files, folder)])
-    return _Source(captions, regions, fingerprint, photographs(folder / files.pictures if files.pictures else None, files.image_prefix), None)
+    pictures = photographs(folder / files.pictures if files.pictures else None, files.image_prefix)
+    return _Source(captions, regions, fingerprint(files, folder), pictures, None)
 
 
 def stored_captions(files: Files, folder: Path) -> list[Caption]:
