@@ -174,10 +174,10 @@ def match_losses(recipes: Iterable[Recipe], batches: int = 16) -> tuple[float, f
 
 
 def publish(results: Results, folder: str, name: str, recipes: Iterable[Recipe], parameters: Mapping[str, Any], *, title: str, table: SideBySide,
-            claims: Claims | None = None, figures: Mapping[str, tuple[Figure, str]]) -> None:
+            claims: Claims | None = None, figures: Mapping[str, tuple[Figure | None, str]]) -> None:
     """Write the table's files into `folder` (see `Results.write`; "" writes nothing) and recompute every number from its run file.
 
-    figures: {"" or a suffix of the file name: (figure, its description in words)}.
+    figures: {"" or a suffix of the file name: (figure, or None where there is nothing to show, and its description in words)}.
     """
     if not folder:
         return
@@ -186,6 +186,8 @@ def publish(results: Results, folder: str, name: str, recipes: Iterable[Recipe],
     recipes = list(dict.fromkeys(recipes))
     pictures = []
     for suffix, (figure, description) in figures.items():
+        if figure is None:
+            continue
         file = f"{name}_{suffix}.png" if suffix else f"{name}.png"
         save_png(figure, Path(folder) / file)
         pictures.append(Picture(file, description))

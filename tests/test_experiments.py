@@ -210,6 +210,7 @@ def test_evaluate_trains_ranks_and_does_it_once(recipe: Recipe, small_data: Any,
     assert train([other, recipe, other]) == [other.folder(), recipe.folder()]
     assert capfd.readouterr().out == "", "nothing to do, nothing to say"
     assert [len(curve) for curve in learning_curves([recipe, other]).values()] == [4, 4]
+    assert learning_curves([Recipe("CE", "", str(recipe.folder()), 0)]) == {}, "a model as released was not trained here"
 
 
 def test_distractors_are_merged_and_smaller_k_and_combinations_are_not_scored_again(recipe: Recipe, small_data: Any, no_children: Callable[[], None]) -> None:

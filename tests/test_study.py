@@ -17,7 +17,7 @@ from transformers import BertConfig
 from mmr_kit.data.datasets import load_dataset
 from mmr_kit.data.regions import Regions, write_region_store
 from mmr_kit.errors import InputError
-from mmr_kit.experiments import evaluate
+from mmr_kit.experiments import evaluate, learning_curves
 from mmr_kit.models.batches import TrainingPairs
 from mmr_kit.models.losses import match_loss
 from mmr_kit.models.m3p import M3P
@@ -25,6 +25,7 @@ from mmr_kit.models.miniature import write_checkpoints
 from mmr_kit.models.retrieval_model import RetrievalModel
 from mmr_kit.models.starts import word_tokenizer
 from mmr_kit.reporting import Results, headline, read_results
+from mmr_kit.reporting.figures import learning_curves as draw_curves
 from mmr_kit.reporting.tables import plain_table, side_by_side
 from mmr_kit.retrieval.metrics import recall
 from mmr_kit.study import departures, make_evaluations, make_recipes, match_losses, measure, measure_clip, parameters_of, publish, settings_of
@@ -94,7 +95,7 @@ def test_the_backbone_is_told_by_its_kind(recipes: dict[Any, Any], small_data: A
     assert {file.split(".")[1] for file in results.frame["run"] if "m3p" not in file and file} >= {"BE", "BE-half"}
 
 
-def test_what_was_released_is_not_trained(recipes: dict[Any, Any], small_data: Any) -> None:
+def test_what_was_released_is_not_trained(recipes: dict[Any, Any], small_data: Any, tmp_path: Path) -> None:
     name, start = str(small_data.manifest), Path(next(iter(recipes.values())).start)
     shutil.copytree(start, start.parent / "copy")
     (start / "released").mkdir()
@@ -115,6 +116,14 @@ def test_what_was_released_is_not_trained(recipes: dict[Any, Any], small_data: A
     measure(results, make_evaluations(made, ["JOINT+COOP"], k=3))
     assert set(results.frame["seed"]) == {"0", "1", "mean"}
     assert set(results.frame["trained_on"]) == {name}
+
+    released = [recipe for recipe in made.values() if not recipe.steps]
+    curves = draw_curves(learning_curves(released))
+    assert curves is None
+    publish(results, str(tmp_path / "results"), "table1", released, {}, title="x", table=plain_table(headline(results.frame)),
+            figures={"learning_curves": (curves, "none")})  # fmt: skip
+    assert (tmp_path / "results" / "table1.csv").is_file()
+    assert not list((tmp_path / "results").glob("*.png"))
 
 
 def test_clip_is_measured_as_it_is_beside_the_others(recipes: dict[Any, Any], small_data: Any, tmp_path: Path) -> None:

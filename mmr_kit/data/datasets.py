@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import ChainMap
+from collections import ChainMap, Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
@@ -103,7 +103,9 @@ class RetrievalDataset:
         parts = [self, *others]
         image_ids = [image_id for part in parts for image_id in part.image_ids]
         if len(set(image_ids)) < len(image_ids):
-            raise InputError(f"{' + '.join(part.name for part in parts)}: an image occurs in two of the merged data sets")
+            twice = next(image_id for image_id, count in Counter(image_ids).items() if count > 1)
+            raise InputError(f"{' + '.join(part.name for part in parts)}: image {twice!r} occurs in two of the merged data sets; where it is another picture, "
+                             "give the manifest of one an image_prefix")  # fmt: skip
         pictures = {image_id: part.picture for part in parts for image_id in part.image_ids}
         return replace(self, name=" + ".join(part.name for part in parts), image_ids=image_ids, captions=[c for part in parts for c in part.captions],
                        regions=ChainMap(*[_as_dict(part.regions) for part in parts]), known_fits=None,

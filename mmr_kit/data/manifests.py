@@ -134,7 +134,7 @@ class Manifest(_Strict):
     title: str
     licence: str
     source: str
-    paper_dataset: str | None = Field(default=None, description="the paper's data set beside whose numbers results stand")
+    paper_dataset: str | None = Field(default=None, description="the paper's data set beside whose numbers results stand; none: they stand alone")
     features: str | None = None
     downloads: tuple[Download, ...] = ()
     by_hand: tuple[str, ...] = ()
