@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mmr_kit.data.datasets import load_dataset
+from mmr_kit.data.datasets import RetrievalDataset, load_dataset
 from mmr_kit.errors import InputError
 from mmr_kit.experiments import METHODS, Evaluation, evaluate, train, training_record
 from mmr_kit.floor import FLOOR, Floor
@@ -131,7 +131,7 @@ def measure(results: Results, evaluations: Iterable[Evaluation], runs_of: Collec
         gallery, variant = evaluation.data(), _variant(evaluation, described, results.table)
         for direction in DIRECTIONS:
             of_direction = {seed: by_direction[direction] for seed, by_direction in of_seeds}
-            results.add_rankings(of_direction, gallery, variant=variant, paper_cell=cell, runs_of=runs_of, **described)
+            results.add_rankings(of_direction, gallery, variant=variant, paper_cell=cell, runs_of=runs_of, n_items=_searched(gallery, direction), **described)
 
 
 def measure_clip(results: Results, start: str, patches: Mapping[str, str], images: int = 0, seeds: int = 1, **settings: Any) -> None:
@@ -156,7 +156,7 @@ def measure_floor(results: Results, datasets: Iterable[str], galleries: Iterable
         for images in dict.fromkeys(galleries):
             gallery = load_dataset(name).subset(images) if images else load_dataset(name)
             for ranking in bi_encode(floor, gallery).values():
-                results.add_rankings({0: ranking}, gallery, method=FLOOR, trained_on=name)
+                results.add_rankings({0: ranking}, gallery, method=FLOOR, trained_on=name, n_items=_searched(gallery, ranking.direction))
 
 
 def match_losses(recipes: Iterable[Recipe], batches: int = 16) -> tuple[float, float]:
@@ -195,6 +195,11 @@ def publish(results: Results, folder: str, name: str, recipes: Iterable[Recipe],
     hashes = {recipe.dataset: load_dataset(recipe.dataset, "train", recipe.languages).fingerprint for recipe in recipes}
     results.write(Path(folder), name, provenance(parameters, hashes, durations), title=title, table=table, claims=claims, pictures=pictures)
     check_runs(results.frame, Path(folder))
+
+
+def _searched(dataset: RetrievalDataset, direction: str) -> int:
+    """Items among which a query is searched for: those of the largest gallery of a data set in folds."""
+    return max(len(gallery.item_ids(direction)) for gallery in dataset.galleries())
 
 
 def _without_seed(evaluation: Evaluation) -> Evaluation:

@@ -1,4 +1,4 @@
-"""Every notebook on data sets of one's own: three folders of drawn photographs, each with a csv, no pretrained model, and nothing of the paper's beside them."""
+"""Every notebook on data sets of one's own: three folders of drawn photographs with a csv each, no pretrained model, nothing of the paper's beside."""
 
 from __future__ import annotations
 

@@ -28,7 +28,9 @@ from mmr_kit.reporting import Results, headline, read_results
 from mmr_kit.reporting.figures import learning_curves as draw_curves
 from mmr_kit.reporting.tables import plain_table, side_by_side
 from mmr_kit.retrieval.metrics import recall
-from mmr_kit.study import departures, make_evaluations, make_recipes, match_losses, measure, measure_clip, parameters_of, publish, settings_of
+from mmr_kit.retrieval.ranking import DIRECTIONS
+from mmr_kit.retrieval.retrieve import bi_encode, cooperate, cross_encode
+from mmr_kit.study import departures, make_evaluations, make_recipes, match_losses, measure, measure_clip, measure_floor, parameters_of, publish, settings_of
 
 STEPS = {"CE": 2, "BE": 2, "JOINT": 2}
 SIZES = {"learning_rate": 1e-2, "batch_size": 14, "match_batch_size": 14, "dev_images": 6}
@@ -178,6 +180,33 @@ def test_rows_come_from_the_evaluations(recipes: dict[Any, Any], tmp_path: Path)
     assert len(provenance["durations"]) == len(joint)
     publish(results, "", "nothing", joint, {}, title="", table=plain_table(rows[rows["seed"] == "0"]), figures={"": (figure, "")})
     plt.close(figure)
+
+
+def test_folds_are_averaged(recipes: dict[Any, Any], small_data: Any, tmp_path: Path) -> None:
+    """Of a data set in folds (MSCOCO 1k): R@M is the mean over the folds, its interval is over all queries, and the run file gives the same number."""
+    other = tmp_path / "data" / "folded.yaml"
+    other.write_text(small_data.manifest.read_text().replace("files: {", "files: {folds: 4, ").replace("name: small", "name: folded"))
+    results, plain = Results("table1", "demo"), Results("table1", "demo")
+    measure(plain, make_evaluations(recipes, ["BE"], k=2))
+    on = {str(small_data.manifest): str(other)}
+    evaluations = make_evaluations(recipes, ["BE", "CE", "SEP+COOP"], on=on, k=2)
+    measure(results, evaluations)
+    measure_floor(results, [str(other)])
+    rows, folded = results.frame, load_dataset(other)
+    parts, (be, ce) = folded.galleries(), (recipes[model, str(small_data.manifest), 0].model() for model in ("BE", "CE"))
+    for method, rank in {"BE": lambda part: bi_encode(be, part), "CE": lambda part: cross_encode(ce, part),
+                         "SEP+COOP": lambda part: cooperate(be, ce, part, 2)}.items():  # fmt: skip
+        for direction in DIRECTIONS:
+            by_hand = [recall(rank(part)[direction], part) for part in parts]
+            for metric in ("R@1", "R@5"):
+                row = rows[(rows["method"] == method) & (rows["direction"] == direction) & (rows["metric"] == metric) & (rows["seed"] == "0")].iloc[0]
+                assert row["value"] == pytest.approx(np.mean([fold[metric] for fold in by_hand]))
+                assert row["ci_low"] <= row["value"] <= row["ci_high"]
+    assert set(zip(rows["direction"], rows["n_queries"], rows["n_items"], strict=True)) == {("image_retrieval", 16, 2), ("text_retrieval", 8, 4)}
+    assert set(plain.frame["n_items"]) == {8, 16}
+    one = rows[(rows["method"] == "BE") & (rows["metric"] == "R@1") & (rows["seed"] == "0")]["value"].tolist()
+    assert one != plain.frame[(plain.frame["metric"] == "R@1") & (plain.frame["seed"] == "0")]["value"].tolist(), "a smaller gallery is easier"
+    publish(results, str(tmp_path / "out"), "table1", [recipe for recipe in recipes.values() if recipe.method != "JOINT"], {}, title="x", table=plain_table(headline(rows)), figures={})
 
 
 def test_match_losses_are_those_that_training_minimises(recipes: dict[Any, Any], small_data: Any) -> None:

@@ -32,6 +32,7 @@ class RetrievalDataset:
 
     `captions` stand in the order of their images. The first `query_images` images and `query_captions` captions are queries; whatever follows was merged in
     as distractors and belongs to the collections only. Directions: "image_retrieval" (caption -> images), "text_retrieval" (image -> captions).
+    folds: see `galleries`.
     """
 
     name: str
@@ -45,6 +46,7 @@ class RetrievalDataset:
     query_images: int = -1
     query_captions: int = -1
     paper_dataset: str | None = None
+    folds: int = 0
 
     def __post_init__(self) -> None:
         if self.query_images < 0:
@@ -71,6 +73,23 @@ class RetrievalDataset:
         """Ids of the collection that is searched."""
         return self.image_ids if direction == "image_retrieval" else self.caption_ids
 
+    def galleries(self) -> list[RetrievalDataset]:
+        """What is searched apart: the data set itself or, where it has folds, so many consecutive parts of its images with their captions.
+
+        As each part has as many queries as any other (give or take a caption), the mean over all queries is the mean over the folds.
+        """
+        if not self.folds:
+            return [self]
+        if self.folds > len(self.image_ids):
+            raise InputError(f"{self.name} {self.split}: {len(self.image_ids)} images cannot be searched in {self.folds} folds")
+        return [self._part(rows) for rows in np.array_split(np.arange(len(self.image_ids)), self.folds)]
+
+    def _part(self, rows: np.ndarray) -> RetrievalDataset:
+        """The images of these rows, in this order, with all their captions, as a data set of one gallery."""
+        ids = [self.image_ids[row] for row in rows]
+        captions = [self.captions[row] for row in np.flatnonzero(np.isin(self.caption_image, rows))]
+        return replace(self, image_ids=ids, captions=captions, query_images=-1, query_captions=-1, folds=0)
+
     def relevance(self, direction: str) -> dict[str, set[str]]:
         """Relevant items of each query: a caption's image; an image's captions."""
         relevant: dict[str, set[str]] = {query: set() for query in self.query_ids(direction)}
@@ -89,17 +108,17 @@ class RetrievalDataset:
     def subset(self, images: int, seed: int = 0) -> RetrievalDataset:
         """`images` of the images, drawn at random by `seed`, with all their captions; a smaller subset of the same seed is part of a larger one.
 
-        Its name says how many images it has: numbers of galleries of different sizes must not be confused.
+        Its name says how many images it has: numbers of galleries of different sizes must not be confused. It has no folds.
         """
         if not 0 < images <= len(self.image_ids):
             raise InputError(f"{self.name} {self.split}: a subset of {images} images was asked for, there are {len(self.image_ids)}")
         chosen = np.sort(np.random.default_rng([seed, 77]).permutation(len(self.image_ids))[:images])
-        keep = {self.image_ids[row] for row in chosen}
-        return replace(self, name=f"{self.name}_{images}", image_ids=[self.image_ids[row] for row in chosen],
-                       captions=[caption for caption in self.captions if caption.image_id in keep], query_images=-1, query_captions=-1)
+        return replace(self._part(chosen), name=f"{self.name}_{images}")
 
     def merged(self, *others: RetrievalDataset) -> RetrievalDataset:
         """The same queries against a collection that also holds the images and captions of `others` (paper, Table 5)."""
+        if self.folds:
+            raise InputError(f"{self.name}: is searched in {self.folds} folds and cannot be merged with others; take the data set without folds")
         parts = [self, *others]
         image_ids = [image_id for part in parts for image_id in part.image_ids]
         if len(set(image_ids)) < len(image_ids):
@@ -155,8 +174,10 @@ def load_dataset(name_or_path: str | Path | Manifest, split: str = "test", langu
     if empty:
         raise InputError(f"{manifest.name}: image {empty[0]!r} of its {split} split has no caption in {', '.join(languages)}"
                          f"{f' (and {len(empty) - 1} more)' if len(empty) > 1 else ''}; add captions or take the image out")
-    return RetrievalDataset(manifest.name, split, list(by_image), [c for captions in by_image.values() for c in captions], source.regions, source.fingerprint,
-                            source.picture, source.fits, paper_dataset=manifest.paper_dataset)
+    folds = files.folds if files and split == "test" else 0
+    return RetrievalDataset(manifest.name, split, list(by_image), [c for captions in by_image.values() for c in captions], source.regions,
+                            identity_hash([source.fingerprint, folds]) if folds else source.fingerprint, source.picture, source.fits,
+                            paper_dataset=manifest.paper_dataset, folds=folds)  # fmt: skip
 
 
 @dataclass(frozen=True)
