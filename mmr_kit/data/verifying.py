@@ -1,4 +1,4 @@
-"""Whether a stored data set is whole: its files' hashes, how many images and captions it has, and whether each captioned image has regions."""
+"""Whether a stored data set is whole: hashes of files and region store, how many images and captions, and whether each captioned image has regions."""
 
 from __future__ import annotations
 
