@@ -28,9 +28,8 @@ def evaluations(pair: Contestants, sizes: Sizes, collections: Sequence[int], k: 
     measured = _throughputs(pair, sizes, batch, budget)
     timings = []
     for count in collections:
-        work = _work(count, k)
         for way in pair.both:
-            for method, needed in work.items():
+            for method, needed in work(count, k).items():
                 of_parts = _extrapolated(measured, way, needed)
                 told = ", ".join(dict.fromkeys(throughput_told(measured[what][way], what) for names in needed.values() for what in names))
                 timing = Timing(method, way, pair.device, count, of_parts, together=False, extrapolated=told, k=k if method == COOP else None)
@@ -56,7 +55,7 @@ def _throughputs(pair: Contestants, sizes: Sizes, batch: int, budget: float) -> 
     return {**found, PAIRS: pair_throughputs(pair, sizes, batch, budget)}
 
 
-def _work(count: int, k: int) -> dict[str, dict[str, dict[str, int]]]:
+def work(count: int, k: int) -> dict[str, dict[str, dict[str, int]]]:
     """{method: {part: {what: how many}}} of an evaluation on so many images, both directions."""
     texts = CAPTIONS_EACH * count
     of_be = {ENCODING: {TEXTS: texts, IMAGES: count}, SEARCH: {PRODUCTS: 2 * texts * count}}
