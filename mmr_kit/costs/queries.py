@@ -9,27 +9,27 @@ import numpy as np
 import psutil
 
 from mmr_kit.costs.progress import teller
-from mmr_kit.costs.ways import Contestants, fast_search, published_search
-from mmr_kit.costs.workload import Sizes, captions, chunks, images, temporary_folder, write_collection
+from mmr_kit.costs.ways import Contestants, published_search
+from mmr_kit.costs.workload import Sizes, build_collection, captions, images, temporary_folder
 from mmr_kit.errors import InputError
 from mmr_kit.reporting.timings import BE, CE, COOP, FAST, PUBLISHED, Part, Timing
 from mmr_kit.retrieval.agreement import Agreement, agreement
-from mmr_kit.retrieval.latency import ENCODING, RERANKING, SEARCH, WARM_UP, QueryTimes, Throughput, Way, query_times, throughputs
+from mmr_kit.retrieval.latency import ENCODING, RERANKING, SEARCH, QueryTimes, Throughput, Way, query_times, throughputs
 
-COPIES = 3  # of the collection that memory must have room for: as published, its normalised copy, and the kit's
+WARM_UP = 2  # queries
+COPIES = 3  # of the collection that memory must have room for: as published, its normalised copy, and the kit's codes
 SPARE = 2**30  # bytes for everything else
 
 
 @dataclass(frozen=True)
 class Latencies:
     """What was measured on one device: timings of both ways, how far their rankings agree for each collection ({images: Agreement} of the search, and of
-    the reranked order), and bytes of an embedding in the file of the largest collection."""
+    the reranked order), and bytes an embedding takes in its file."""
 
     timings: list[Timing]
     searched: dict[int, Agreement]
     reranked: dict[int, Agreement]
     bytes_each: float
-    measured_images: int
 
 
 def fitting(count: int, width: int, available: int) -> int:
@@ -52,24 +52,21 @@ def latencies(pair: Contestants, sizes: Sizes, collections: Sequence[int], k: in
     tell = teller(f"latency, {pair.device}")
     with temporary_folder() as folder:
         largest = fitting(max(collections), sizes.width, psutil.virtual_memory().available)
-        vectors = write_collection(folder, largest, sizes.width, tell)
-        bytes_each = (folder / "embeddings.f32").stat().st_size / largest
-        for count in collections:
-            held = min(count, largest)
-            own = folder / str(count)
-            own.mkdir()
-            fast = fast_search(own, chunks(held, sizes.width), held, sizes.width)
-            ways = {PUBLISHED: Way(pair.published, published_search(vectors[:held], pair.device)), FAST: Way(pair.fast, fast)}
-            times = query_times(ways, asked, lambda row: pictures[row % len(pictures)], k, tell=teller(f"latency, {pair.device}, {count:,} images"))
-            timings += [timing for name in ways for timing in _of_queries(name, pair.device, times[name], count, held, k)]
+        held = {count: min(count, largest) for count in collections}
+        built = {size: build_collection(folder, size, sizes.width, tell) for size in set(held.values())}
+        bytes_each = sum(path.stat().st_size for path in folder.rglob("vectors.npy")) / sum(built)
+        for count, size in held.items():
+            ways = {PUBLISHED: Way(pair.published, published_search(built[size].vectors, pair.device)), FAST: Way(pair.fast, built[size].search)}
+            told = teller(f"latency, {pair.device}, {count:,} images")
+            times = query_times(ways, asked, lambda row: pictures[row % len(pictures)], k, WARM_UP, told)
+            timings += [timing for name in ways for timing in _of_queries(name, pair.device, times[name], count, size, k)]
             one, other = times[PUBLISHED], times[FAST]
             found[count] = agreement(one.rows, one.scores, other.rows, other.scores), agreement(*_reranked(one), *_reranked(other))
-            del ways, fast
     measured = pair_throughputs(pair, sizes, pairs, budget)
     timings += [Timing(CE, name, pair.device, count, {RERANKING: Part(one.per_unit, count)}, together=False, extrapolated=throughput_told(one))
                 for count in collections for name, one in measured.items()]  # fmt: skip
     searched, reranked = ({count: both[which] for count, both in found.items()} for which in (0, 1))
-    return Latencies(timings, searched, reranked, bytes_each, largest)
+    return Latencies(timings, searched, reranked, bytes_each)
 
 
 def pair_throughputs(pair: Contestants, sizes: Sizes, pairs: int, budget: float) -> dict[str, Throughput]:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+import warnings
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -57,7 +57,9 @@ class PublishedModel:
 
 def published_search(collection: np.ndarray, device: str = "cpu") -> Search:
     """The published search of a collection, float32 (n, width), which lies on the device: all of it normalised anew at each query, one product, top-k."""
-    held = torch.from_numpy(collection).to(device)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "The given NumPy array is not writable")  # nor is it written to
+        held = torch.from_numpy(collection).to(device)
 
     def search(queries: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
         scores, rows = torch.topk(normalize(torch.from_numpy(queries).to(device)) @ normalize(held).T, min(k, len(held)))
@@ -94,13 +96,3 @@ def contestants(sizes: Sizes, device: str, batch_size: int = BATCH, precision: s
     """A random model of these sizes on the device, to be used in both ways. precision: of the kit's engine; batch_size: of the published way."""
     model = random_model(sizes).to(device)
     return Contestants(device, PublishedModel(model, batch_size), model)
-
-
-def fast_search(folder: Path, parts: Iterable[np.ndarray], count: int, width: int) -> Search:
-    """The kit's search of a collection that is built from its embeddings in `folder`."""
-    unit = np.memmap(folder / "unit.f32", dtype=np.float32, mode="w+", shape=(count, width))
-    start = 0
-    for part in parts:
-        unit[start : start + len(part)] = part / np.linalg.norm(part, axis=1, keepdims=True)
-        start += len(part)
-    return lambda queries, k: search(queries, unit, k)

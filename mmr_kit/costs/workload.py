@@ -1,4 +1,4 @@
-"""What costs are measured on: a random model of the asked size, captions and images of one length, and a collection of embeddings in a temporary file.
+"""What costs are measured on: a random model of the asked size, captions and images of one length, and a collection of embeddings in a temporary folder.
 
 Time does not depend on the values of weights and inputs, so random ones serve. The recall of an approximate search does depend on how embeddings lie to one
 another: the collection has the falling spectrum that trained embeddings have (see `embeddings`).
@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,6 +23,7 @@ from mmr_kit.errors import InputError
 from mmr_kit.models.oscar import Oscar
 from mmr_kit.models.retrieval_model import RetrievalModel
 from mmr_kit.models.starts import word_tokenizer
+from mmr_kit.retrieval.collection import Collection
 from mmr_kit.retrieval.latency import Tell
 
 WORDS = 5000  # that the captions are made of
@@ -31,7 +31,8 @@ SPECIAL_TOKENS = 2  # [CLS] and [SEP]
 LATENT = 128  # directions in which the embeddings of the collection vary
 POOL = 64  # different images; a larger collection repeats them, as the cross-encoder's time does not depend on their values
 ROWS_AT_ONCE = 50_000
-DISK_MARGIN = 2**30
+BYTES_A_VALUE = 5  # on the disk: float32 and one byte
+DISK_SPARE = 2**30
 
 
 @dataclass(frozen=True)
@@ -89,7 +90,7 @@ def images(count: int, sizes: Sizes, seed: int = 0) -> list[Regions]:
 def embeddings(count: int, width: int, seed: int) -> np.ndarray:
     """Vectors float32 (count, width), not of unit length, as a model gives them.
 
-    They vary in up to LATENT directions, the i-th with variance 1/i, so that a fifth of the variance lies in the first direction: an approximate search
+    They vary in up to LATENT directions, the i-th with variance 1/i, so that nearly a fifth of the variance lies in the first: an approximate search
     finds neighbours in such vectors as it does in trained embeddings, and would not in uniform noise, where everything is equally far.
     """
     latent = min(LATENT, width)
@@ -98,9 +99,10 @@ def embeddings(count: int, width: int, seed: int) -> np.ndarray:
 
 
 def chunks(count: int, width: int) -> Iterator[np.ndarray]:
-    """`embeddings` of a collection, ROWS_AT_ONCE at a time; a smaller collection is the beginning of a larger one."""
+    """`embeddings` of a collection, of unit length, ROWS_AT_ONCE at a time; a smaller collection is the beginning of a larger one."""
     for number, start in enumerate(range(0, count, ROWS_AT_ONCE)):
-        yield embeddings(ROWS_AT_ONCE, width, number + 1)[: count - start]
+        vectors = embeddings(ROWS_AT_ONCE, width, number + 1)[: count - start]
+        yield vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 
 
 @contextmanager
@@ -111,19 +113,21 @@ def temporary_folder() -> Iterator[Path]:
         yield Path(folder)
 
 
-def write_collection(folder: Path, count: int, width: int, tell: Tell) -> np.ndarray:
-    """Write a collection of embeddings into `folder` and map it into memory: float32 (count, width), pages of which can leave the memory again.
+def build_collection(folder: Path, count: int, width: int, tell: Tell) -> Collection:
+    """A collection of so many embeddings in `folder`, mapped into memory, so that its pages can leave the memory again.
 
     Raises InputError where the disk has no room for it.
     """
-    needed, free = 4 * count * width, shutil.disk_usage(folder).free
-    if needed + DISK_MARGIN > free:
-        raise InputError(f"{folder}: {needed / 1e9:.1f} GB for {count:,} embeddings and 1 GB to spare are needed, {free / 1e9:.1f} GB are free: ask for fewer "
-                         "images, or set MMR_CACHE_DIR to a larger disk")  # fmt: skip
-    started, written = time.monotonic(), 0
-    with open(folder / "embeddings.f32", "wb") as file:
-        for chunk in chunks(count, width):
-            chunk.tofile(file)
-            written += len(chunk)
-            tell(f"{written:,} of {count:,} embeddings written in {time.monotonic() - started:.0f} s")
-    return np.memmap(folder / "embeddings.f32", dtype=np.float32, mode="r+", shape=(count, width))
+    needed, free = BYTES_A_VALUE * count * width, shutil.disk_usage(folder).free
+    if needed + DISK_SPARE > free:
+        raise InputError(f"{folder}: {(needed + DISK_SPARE) / 1e9:.1f} GB are needed for {count:,} embeddings and to spare, {free / 1e9:.1f} GB are free: "
+                         "ask for fewer images, or set MMR_CACHE_DIR to a larger disk")  # fmt: skip
+    return Collection.build(folder / f"collection_{count}", _told(chunks(count, width), count, tell))
+
+
+def _told(parts: Iterator[np.ndarray], count: int, tell: Tell) -> Iterator[np.ndarray]:
+    done = 0
+    for part in parts:
+        yield part
+        done += len(part)
+        tell(f"{done:,} of {count:,} embeddings written")

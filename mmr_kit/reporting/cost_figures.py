@@ -45,7 +45,7 @@ def query_figure(rows: pd.DataFrame) -> Figure:
             set_heading(axis, collection)
         for axis in axes[: len(collections) - 1, 0]:
             axis.sharex(axes[len(collections) - 1, 0])
-        _time_axis(axes[len(collections) - 1, 0], "x")
+        time_axis(axes[len(collections) - 1, 0], "x")
         axes[len(collections) - 1, 0].set_xlabel("time of a query")
         _shares(axes[-1, 0], rows[rows["method"] == COOP], bars, len(devices) > 1)
         handles = [*_way_handles(), *(Line2D([], [], **{**PAPER_POINT, "marker": marker}, linewidth=0, label=name) for marker, name in PAPER_MARKERS.values())]
@@ -73,9 +73,9 @@ def evaluation_figure(timings: Sequence[Timing], growth: Sequence[Timing]) -> Fi
                     of = printed[printed["method"] == method]
                     axis.plot(of["test_images"], of["value"], linestyle=":", linewidth=0.8, **{**PAPER_POINT, "color": look_of(_own_name(method)).color})
             axis.set_xscale("log")
-            _size_axis(axis, sorted({one.items for one in series}))
+            size_axis(axis, sorted({one.items for one in series}))
             axis.set_yscale("log")
-            _time_axis(axis, "y")
+            time_axis(axis, "y")
             axis.set_ylabel("time of an evaluation")
             set_heading(axis, title)
         axes[-1, 0].set_xlabel("test images, five captions each")
@@ -134,7 +134,7 @@ def _shares(axis: Axes, rows: pd.DataFrame, bars: Sequence[tuple[str, str, str]]
     axis.legend(handles=handles, loc="lower left", bbox_to_anchor=(0, 0.98), ncols=3, borderaxespad=0, handlelength=1.6)
 
 
-def _time_axis(axis: Axes, which: str) -> None:
+def time_axis(axis: Axes, which: str) -> None:
     """A logarithmic axis of seconds, with ticks at round times in their own units."""
     of = axis.xaxis if which == "x" else axis.yaxis
     low, high = of.get_view_interval()
@@ -144,7 +144,7 @@ def _time_axis(axis: Axes, which: str) -> None:
     of.set_minor_locator(NullLocator())
 
 
-def _size_axis(axis: Axes, sizes: Sequence[int]) -> None:
+def size_axis(axis: Axes, sizes: Sequence[int]) -> None:
     """Ticks at the sizes that were measured, as many as find room."""
     ticks: list[int] = []
     for size in sizes:

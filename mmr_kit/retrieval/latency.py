@@ -96,6 +96,25 @@ def query_times(ways: Mapping[str, Way], captions: Sequence[str], image_of: Call
     return result
 
 
+def search_times(searches: Mapping[str, Search], queries: np.ndarray, k: int, warm_up: int = WARM_UP, tell: Tell | None = None,
+                 clock: Clock = time.perf_counter) -> dict[str, tuple[np.ndarray, np.ndarray]]:  # fmt: skip
+    """Seconds of each query's search, float (queries,), and the rows that were found, (queries, k): one query at a time, in each search before the next one.
+
+    queries float32 (q, width), of which the first `warm_up` do not count.
+    """
+    seconds: dict[str, list[float]] = {name: [] for name in searches}
+    rows: dict[str, list[np.ndarray]] = {name: [] for name in searches}
+    for number, query in enumerate(queries):
+        for name, find in searches.items():
+            if tell is not None:
+                tell(f"query {number + 1} of {len(queries)}, {name}")
+            started = clock()
+            found, _ = find(query[None], k)
+            seconds[name].append(clock() - started)
+            rows[name].append(found[0])
+    return {name: (np.array(seconds[name][warm_up:]), np.array(rows[name][warm_up:])) for name in searches}
+
+
 def throughputs(jobs: Mapping[str, Callable[[int], int]], budget: float, certain: float = CERTAIN, tell: Tell | None = None,
                 clock: Clock = time.perf_counter) -> dict[str, Throughput]:  # fmt: skip
     """Do a batch of each job in turn, until the mean of each is known to ±`certain` (95%) or `budget` seconds have passed (at least two batches each).
