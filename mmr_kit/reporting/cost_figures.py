@@ -24,7 +24,8 @@ METHODS = {BE: "BE", COOP: "COOP", CE: "CE"}
 PAPER_MARKERS = {"NVIDIA V100": ("d", "the paper, V100"), "Intel Xeon Gold 6154 CPU": ("D", "the paper, CPU")}
 PART_LOOKS = {"encoding_s": ("encode the caption", VARIANTS[1], ""), "search_s": ("search", VARIANTS[2], "///"), "reranking_s": ("rerank", VARIANTS[3], "...")}
 WAYS: dict[str, dict[str, Any]] = {PUBLISHED: {"markerfacecolor": "white"}, FAST: {}}
-ROUND_TIMES = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 0.1, 1, 10, 60, 600, 3600, 36000, 86400, 10 * 86400, 100 * 86400, 365 * 86400, 3650 * 86400)
+DAY, YEAR = 86400, 365 * 86400
+ROUND_TIMES = (*(10.0**power for power in range(-6, 2)), 60, 600, 3600, 36000, DAY, 10 * DAY, 100 * DAY, YEAR, 10 * YEAR, 100 * YEAR)
 
 
 def query_figure(rows: pd.DataFrame) -> Figure:
@@ -56,7 +57,7 @@ def query_figure(rows: pd.DataFrame) -> Figure:
 
 def evaluation_figure(timings: Sequence[Timing], growth: Sequence[Timing]) -> Figure:
     """Table 4 as a figure: time over the number of images, of the full model beside the paper's, and of whole evaluations with the small model."""
-    panels = [(series, title) for series, title in ((timings, "the paper's size"), (growth, "a small model, measured whole")) if series]
+    panels = [(series, title) for series, title in ((timings, "the full model"), (growth, "a small model, whole evaluations")) if series]
     if not panels:
         raise InputError("there are no evaluations to draw")
     printed = paper_table(4)
@@ -138,7 +139,8 @@ def time_axis(axis: Axes, which: str) -> None:
     """A logarithmic axis of seconds, with ticks at round times in their own units."""
     of = axis.xaxis if which == "x" else axis.yaxis
     low, high = of.get_view_interval()
-    ticks = [time for time in ROUND_TIMES if low <= time <= high]
+    steps = (1.0, 2.0, 5.0) if high < 30 * low else (1.0,)
+    ticks = sorted(step * time for time in ROUND_TIMES for step in steps if low <= step * time <= high)
     of.set_major_locator(FixedLocator(ticks[:: max(1, round(len(ticks) / 7))]))
     of.set_major_formatter(FuncFormatter(lambda value, _: duration(value)))
     of.set_minor_locator(NullLocator())

@@ -102,7 +102,7 @@ def roofline_figure(machine: Machine, achieved: Sequence[Achieved]) -> Figure:
             look, marker = VARIANTS[1 + place % 3], MARKERS[place % len(MARKERS)]
             axis.plot(one.intensity, one.speed / 1e9, marker, color=look.color, **DOT)
             share = one.speed / machine.allows(one.intensity)
-            handles.append(Line2D([], [], color=look.color, marker=marker, linewidth=0, label=f"{one.name} ({share:.0%} of float32)"))
+            handles.append(Line2D([], [], color=look.color, marker=marker, linewidth=0, label=f"{one.name} ({share:.0%} of the float32 limit)"))
         axis.set_xscale("log")
         axis.set_yscale("log")
         axis.set_xlabel("operations for each byte that must be read")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -57,8 +58,8 @@ class Timing:
         return interval_of(self.draws(), float(value))
 
     def draws(self) -> np.ndarray:
-        """The resampled values behind `estimate`, float (RESAMPLES,); resampled alike at every call."""
-        rng = np.random.default_rng(0)
+        """The resampled values behind `estimate`, float (RESAMPLES,): the same at every call, independent of those of other timings."""
+        rng = np.random.default_rng(zlib.crc32(repr((self.method, self.way, self.device, self.items, self.model, list(self.parts))).encode()))
         if self.together:
             return np.median(_resampled(self.of_queries, rng), axis=1)
         return np.sum([part.factor * _resampled(part.seconds, rng).mean(axis=1) for part in self.parts.values()], axis=0)
