@@ -13,6 +13,7 @@ from torch.nn.functional import normalize
 
 from mmr_kit.costs.workload import Sizes, random_model
 from mmr_kit.data.regions import Regions
+from mmr_kit.models.engine import Engine
 from mmr_kit.models.retrieval_model import RetrievalModel
 from mmr_kit.reporting.timings import FAST, PUBLISHED
 from mmr_kit.retrieval.contracts import Model
@@ -92,7 +93,7 @@ class Contestants:
         return {PUBLISHED: self.published, FAST: self.fast}
 
 
-def contestants(sizes: Sizes, device: str, batch_size: int = BATCH, precision: str = "") -> Contestants:
+def contestants(sizes: Sizes, device: str, precision: str = "no", batch_size: int = BATCH) -> Contestants:
     """A random model of these sizes on the device, to be used in both ways. precision: of the kit's engine; batch_size: of the published way."""
     model = random_model(sizes).to(device)
-    return Contestants(device, PublishedModel(model, batch_size), model)
+    return Contestants(device, PublishedModel(model, batch_size), Engine(model, precision))

@@ -29,7 +29,7 @@ from mmr_kit.retrieval.latency import Tell
 WORDS = 5000  # that the captions are made of
 SPECIAL_TOKENS = 2  # [CLS] and [SEP]
 LATENT = 128  # directions in which the embeddings of the collection vary
-POOL = 64  # different images; a larger collection repeats them, as the cross-encoder's time does not depend on their values
+POOL = 64  # images of different values; more images repeat them, as the cross-encoder's time does not depend on values
 ROWS_AT_ONCE = 50_000
 BYTES_A_VALUE = 5  # on the disk: float32 and one byte
 DISK_SPARE = 2**30
@@ -80,11 +80,11 @@ def captions(count: int, sizes: Sizes, seed: int = 0) -> list[str]:
 
 
 def images(count: int, sizes: Sizes, seed: int = 0) -> list[Regions]:
-    """Images of `sizes.regions` regions each, POOL different ones."""
+    """Images of `sizes.regions` regions each: separate objects, as the engine embeds an image that is met twice once, with the values of POOL ones."""
     rng = np.random.default_rng(seed)
     corners = np.sort(rng.random((min(count, POOL), sizes.regions, 2, 2), dtype=np.float32), axis=2).reshape(-1, sizes.regions, 4)
-    pool = [Regions(rng.random((sizes.regions, sizes.region_width), dtype=np.float32), boxes) for boxes in corners]
-    return [pool[number % POOL] for number in range(count)]
+    features = rng.random((len(corners), sizes.regions, sizes.region_width), dtype=np.float32)
+    return [Regions(features[number % POOL], corners[number % POOL]) for number in range(count)]
 
 
 def embeddings(count: int, width: int, seed: int) -> np.ndarray:

@@ -32,7 +32,7 @@ class SearchCost:
 
     @property
     def name(self) -> str:
-        return self.method if self.probes is None else f"{self.method}, {self.probes} probes"
+        return self.method if self.probes is None else f"{self.method}, {self.probes} probe{'s' if self.probes > 1 else ''}"
 
     @property
     def median(self) -> Interval:

@@ -49,7 +49,9 @@ def test_what_reranking_adds_must_be_constant(added: float, noise: float, expect
     assert verdict(judge_table3(Costs(queries(added=added, noise=noise))), "T3-2") == expected
 
 
-@pytest.mark.parametrize(("power", "expected"), [(1.0, Verdict.SUPPORTED), (0.97, Verdict.SUPPORTED), (1.2, Verdict.NOT_SUPPORTED), (0.8, Verdict.NOT_SUPPORTED)])
+@pytest.mark.parametrize(
+    ("power", "expected"), [(1.0, Verdict.SUPPORTED), (0.97, Verdict.SUPPORTED), (1.2, Verdict.NOT_SUPPORTED), (0.8, Verdict.NOT_SUPPORTED)]
+)
 def test_ce_must_grow_linearly_in_the_collection(power: float, expected: Verdict) -> None:
     assert verdict(judge_table3(Costs(queries(), powers({CE: power}))), "T3-3") == expected
 
