@@ -44,9 +44,11 @@ def query_figure(rows: pd.DataFrame) -> Figure:
         for axis, collection in zip(axes[:, 0], collections, strict=False):
             _times(axis, whole[whole["collection"] == collection], collection, devices)
             set_heading(axis, collection)
-        for axis in axes[: len(collections) - 1, 0]:
-            axis.sharex(axes[len(collections) - 1, 0])
-        time_axis(axes[len(collections) - 1, 0], "x")
+        of_times = axes[: len(collections), 0]
+        limits = np.array([axis.get_xlim() for axis in of_times])
+        for axis in of_times:
+            axis.set_xlim(limits[:, 0].min(), limits[:, 1].max())
+            time_axis(axis, "x")
         axes[len(collections) - 1, 0].set_xlabel("time of a query")
         _shares(axes[-1, 0], rows[rows["method"] == COOP], bars, len(devices) > 1)
         handles = [*_way_handles(), *(Line2D([], [], **{**PAPER_POINT, "marker": marker}, linewidth=0, label=name) for marker, name in PAPER_MARKERS.values())]
@@ -140,21 +142,26 @@ def time_axis(axis: Axes, which: str) -> None:
     of = axis.xaxis if which == "x" else axis.yaxis
     low, high = of.get_view_interval()
     steps = (1.0, 2.0, 5.0) if high < 30 * low else (1.0,)
-    ticks = sorted(step * time for time in ROUND_TIMES for step in steps if low <= step * time <= high)
-    of.set_major_locator(FixedLocator(ticks[:: max(1, round(len(ticks) / 7))]))
+    ticks = apart(sorted(step * time for time in ROUND_TIMES for step in steps if low <= step * time <= high), high / low)
+    of.set_major_locator(FixedLocator(ticks))
     of.set_major_formatter(FuncFormatter(lambda value, _: duration(value)))
     of.set_minor_locator(NullLocator())
 
 
 def size_axis(axis: Axes, sizes: Sequence[int]) -> None:
     """Ticks at the sizes that were measured, as many as find room."""
-    ticks: list[int] = []
-    for size in sizes:
-        if not ticks or np.log(size / ticks[-1]) > 0.13 * np.log(sizes[-1] / sizes[0]):
-            ticks.append(size)
-    axis.xaxis.set_major_locator(FixedLocator(ticks))
+    axis.xaxis.set_major_locator(FixedLocator(apart(sizes, sizes[-1] / sizes[0])))
     axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
     axis.xaxis.set_minor_locator(NullLocator())
+
+
+def apart(values: Sequence[float], whole: float) -> list[float]:
+    """The values that leave room for a label between them on a logarithmic axis whose ends are `whole` times apart."""
+    kept: list[float] = []
+    for value in values:
+        if not kept or np.log(value / kept[-1]) > 0.13 * np.log(whole):
+            kept.append(value)
+    return kept
 
 
 def _grouped(series: Sequence[Timing]) -> dict[tuple[str, str, str], list[Timing]]:
