@@ -83,7 +83,6 @@ class ApproximateIndex:
             values = self._collection.score(query, found)
             order = np.lexsort([found, -values])[:k]
             rows[number], scores[number] = found[order], values[order]
-        self._collection.release()
         return rows, scores
 
     def _candidates(self, query: np.ndarray, k: int) -> np.ndarray:

@@ -24,8 +24,8 @@ import numpy as np
 
 from mmr_kit.cache import atomic_write, sync
 from mmr_kit.errors import InputError
-from mmr_kit.retrieval.compact import ROUNDING, Compact, Frame
-from mmr_kit.retrieval.first_pass import largest
+from mmr_kit.retrieval.compact import Compact, Frame
+from mmr_kit.retrieval.first_pass import GROUP, ROUNDING, largest
 from mmr_kit.retrieval.mapped import Growing, Mapped, blocks
 
 ABOUT = "collection.json"
@@ -33,7 +33,7 @@ FORMAT = 1
 ROWS = 16_384  # read, encoded or scored at a time
 CODES_AT_ONCE = 64 * 2**20  # bytes of a block of the first pass
 QUERIES_AT_ONCE = 128  # of one pass, so that similarities stay bounded
-DEPTHS = (1024, 16_384)  # of the first pass: what it may leave to be scored, and what the second attempt may
+DEPTHS = (512, 8192)  # of the first pass: what it may leave to be scored, and what the second attempt may
 PLAIN_VALUES = 2**22  # up to so many values a plain product is faster than two passes
 RESIDENT = 2**30  # bytes of codes that may stay in memory; of a larger collection each block is given back when it was read
 
@@ -130,8 +130,10 @@ class Collection:
         if k < 1:
             raise InputError(f"k is {k}; retrieve at least 1 candidate")
         queries = np.asarray(queries, dtype=np.float32)
-        if queries.ndim != 2 or queries.shape[1] != self.width:
-            raise InputError(f"queries are {queries.shape[-1] if queries.ndim else 0} wide, items {self.width}: both must come from the same model")
+        if queries.ndim != 2:
+            raise InputError(f"queries are an array of shape {queries.shape}, not (queries, {self.width}); one query alone is query[None]")
+        if queries.shape[1] != self.width:
+            raise InputError(f"queries are {queries.shape[1]} wide, items {self.width}: both must come from the same model")
         if not np.isfinite(queries).all():
             raise InputError("embeddings hold NaN or infinite values; the model or the region features are broken")
         return queries, min(k, len(self))
@@ -143,18 +145,18 @@ class Collection:
 
     def score(self, query: np.ndarray, rows: np.ndarray) -> np.ndarray:
         """Of one query (width,) with some items: the product in float64, rounded. float32 (rows,)."""
+        items = self._maps[0].gather(rows) if self._maps else self.vectors[rows]
         with np.errstate(over="ignore"):
-            return np.vecdot(self.vectors[rows].astype(np.float64), query.astype(np.float64)).astype(np.float32)
+            return np.vecdot(items.astype(np.float64), query.astype(np.float64)).astype(np.float32)
 
     def _search(self, queries: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
         best = [_Best(k) for _ in queries]
         open_ = list(range(len(queries)))  # queries whose answer is not known yet
         for depth in DEPTHS:
-            if self._compact is not None and depth < len(self) and k <= depth // 4:
+            if open_ and self._compact is not None and depth < len(self) and k <= depth // 4:
                 open_ = [open_[place] for place in self._two_passes(self._compact, queries[open_], [best[number] for number in open_], depth)]
         if open_:
             self._plain_pass(queries[open_], [best[number] for number in open_])
-        self.release()
         return np.stack([each.rows for each in best]), np.stack([each.scores for each in best])
 
     def _two_passes(self, compact: Compact, queries: np.ndarray, best: list[_Best], depth: int) -> list[int]:
@@ -179,9 +181,10 @@ class Collection:
     def _plain_pass(self, queries: np.ndarray, best: list[_Best]) -> None:
         """Float32 products with all items; those that rounding may have moved below the k best are scored."""
         self.plain += len(queries)
-        tiny = float(np.finfo(np.float32).tiny)
+        single = np.finfo(np.float32)
         length = np.linalg.norm(queries.astype(np.float64), axis=1)
-        slack = self.width * (ROUNDING * 1.01 * length * self._longest + tiny * (1 + length + self._longest))
+        slack = self.width * (1.01 * ROUNDING * length * self._longest + float(single.tiny) * (1 + length + self._longest))  # whatever the order of the sum
+        slack[length * self._longest > float(single.max) / 2] = np.inf  # a sum may overflow on its way
         for start in range(0, len(self), ROWS):
             with np.errstate(over="ignore", invalid="ignore"):
                 products = queries @ self.vectors[start : start + ROWS].T
@@ -189,14 +192,15 @@ class Collection:
                 if start == 0:
                     first = np.argpartition(np.nan_to_num(-row), min(len(kept.rows), len(row)) - 1)[: len(kept.rows)]
                     kept.offer(first, self.score(query, first))
-                maybe = start + np.flatnonzero(~(row + more < kept.floor()))
+                with np.errstate(invalid="ignore"):  # inf - inf: not known to be below
+                    maybe = start + np.flatnonzero(~(row + more < kept.floor()))
                 kept.offer(maybe, self.score(query, maybe))
             self.release()
 
     def _blocks(self) -> Iterator[tuple[int, np.ndarray]]:
         assert self._compact is not None
         codes = self._compact.codes
-        rows = max(1, CODES_AT_ONCE // self.width)
+        rows = max(1, CODES_AT_ONCE // self.width // GROUP) * GROUP
         for start in range(0, len(codes), rows):
             yield start, codes[start : start + rows]
             if self._maps and codes.nbytes > self._resident:

@@ -16,11 +16,11 @@ from itertools import pairwise
 
 import numpy as np
 
-from mmr_kit.retrieval.first_pass import EXACT_WIDTH, LEVELS, OFFSET
+from mmr_kit.retrieval.first_pass import LEVELS, OFFSET, ROUNDING, rounding
 
 GROUP = 128  # columns that are rotated among one another: enough to spread a large one, cheap to compute
-REACH = 4  # standard deviations that the levels reach; what lies beyond is cut, and the error says by how much
-ROUNDING = 2.0**-24  # of float32
+REACH = 5.5  # standard deviations that the levels reach; what lies beyond (one value in 26 million of a normal distribution) is cut, and the error grows
+DOUBLE_ROUNDING = 4 * 2.0**-53  # of products in float64: the true score's and the bound's
 # Float32 sums of GROUP products are wrong by at most GROUP * 2^-24 * sqrt(GROUP) of the vector's length, and the rounded rotation changes lengths by less.
 SLIP = 2 * GROUP**1.5 * ROUNDING
 UNDERFLOW = 1e-18  # float32 squares of less than this may vanish
@@ -58,9 +58,8 @@ class Frame:
             rotated = self.rotate(moved)
             values = np.clip(np.nan_to_num(np.rint(rotated / np.float32(self.step)), nan=0.0), -LEVELS, LEVELS)
             stood_for = values * np.float32(self.step)
-            error = _lengths(rotated - stood_for) + SLIP * _lengths(moved)
-        error = np.nan_to_num(error, nan=np.inf)
-        return (values + OFFSET).astype(np.uint8), np.stack([error, _lengths(stood_for)], axis=1).astype(np.float32)
+            error = np.nan_to_num(_lengths(rotated - stood_for) + SLIP * _lengths(moved), nan=np.inf, posinf=np.inf)
+            return (values + OFFSET).astype(np.uint8), np.stack([error, _lengths(stood_for)], axis=1).astype(np.float32)
 
     def whole_numbers(self, queries: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Of queries (n, width): int8 (n, width), the factor (n,) that turns their products with codes into products with items, and what they miss (n,)."""
@@ -74,28 +73,30 @@ class Frame:
 class Compact:
     """The frame of a collection, the bytes of its items uint8 (n, width), and their bounds float32 (n, 2): see `Frame.encode`."""
 
-    def __init__(self, frame: Frame, codes: np.ndarray, bounds: np.ndarray, apart: int = 1000) -> None:
+    def __init__(self, frame: Frame, codes: np.ndarray, bounds: np.ndarray, apart: int = 256) -> None:
         """At most `apart` items with an error far above the others' are looked at in every search, so that they need not widen the bound of all."""
         self.frame, self.codes = frame, codes
         errors = bounds[:, 0]
-        limit = max(2 * float(np.median(errors)), float(np.partition(errors, -apart)[-apart]) if len(errors) > apart else 0.0)
+        limit = max(1.2 * float(np.median(errors)), float(np.partition(errors, -apart)[-apart]) if len(errors) > apart else 0.0)
         usual = errors <= limit
         self.apart = np.flatnonzero(~usual)
         self._error, self._length = (float(bounds[usual, column].max(initial=0)) for column in (0, 1))
+        self._longest = float(np.linalg.norm(frame.centre.astype(np.float64))) + self._length + self._error
 
     def slack(self, queries: np.ndarray, missed: np.ndarray, factors: np.ndarray) -> np.ndarray:
         """(queries,): by how much an item, but those `apart`, may be above what its whole numbers say."""
         width = queries.shape[1]
-        rounded = 0.0 if width <= EXACT_WIDTH else width * ROUNDING * LEVELS**2 * width
         length = np.linalg.norm(queries.astype(np.float64), axis=1)
-        return (1 + SLIP) * (length * self._error + missed * self._length) + factors * rounded
+        with np.errstate(invalid="ignore"):  # 0 * inf: nothing is known, and no comparison with it holds
+            rounded = rounding(width) * factors + DOUBLE_ROUNDING * width * length * self._longest
+            return (1 + SLIP) * (length * self._error + missed * self._length) + rounded
 
 
 def _lengths(vectors: np.ndarray) -> np.ndarray:
     """Upper bounds of the Euclidean lengths (n,), float64."""
     squares = np.einsum("ij,ij->i", vectors, vectors).astype(np.float64)
     width = vectors.shape[1]
-    return np.sqrt(squares) * (1 + width * ROUNDING) + UNDERFLOW * np.sqrt(width)
+    return np.sqrt(squares) * (1 + (width + 4) * ROUNDING) + UNDERFLOW * np.sqrt(width)
 
 
 def _groups(width: int) -> list[slice]:
