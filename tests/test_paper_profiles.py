@@ -126,7 +126,7 @@ def test_every_table_comes_out_of_the_miniature(tmp_path: Path, monkeypatch: pyt
     assert regenerate("paper-smoke", results=tmp_path / "results") == 0
 
     patches = " ".join(with_patches(tmp_path / "data", tmp_path, name) for name in ("mscoco", "flickr30k", "conceptual_captions"))
-    regenerate("paper-smoke", ["table6_zero_shot"], {"clip": "data:backbones/clip", "clip_datasets": patches}, results=tmp_path / "with_clip")
+    regenerate("paper-smoke", ["table6_zero_shot"], {"clip": f"data:backbones/clip {patches}"}, results=tmp_path / "with_clip")
     table = read_results(tmp_path / "with_clip" / "paper-smoke" / "table6_zero_shot.csv")
     clip = table[table["method"] == "CLIP"]
     assert set(clip["dataset"]) == {"mscoco_30", "flickr30k_30", "conceptual_captions_30"}

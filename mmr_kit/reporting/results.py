@@ -57,7 +57,7 @@ class Results:
     """The numbers of one table, collected by a notebook and written at its end.
 
     table: "table1", ...: names the paper's table where there is one, and the folder of the runs. run_depth: items a query in the run files.
-    paper_datasets: {our data set: the paper's data set beside which it stands}, and measured: what was ranked, query by query, for claims and mean
+    paper_datasets: {our data set: the paper's data set beside which it stands, "" for none}, and measured: what was ranked, query by query, for claims and mean
     recalls; both filled by `add_rankings`.
     """
 
@@ -120,7 +120,7 @@ class Results:
             for seed, values, run in series:
                 mean, low, high = bootstrap_interval(values[:, :, column])
                 self.add(**what, metric=f"R@{m}", value=100 * mean, ci_low=100 * low, ci_high=100 * high, seed=seed, run=run, **printed)
-        if beside:
+        if beside or what["dataset"] not in self.paper_datasets:
             self.paper_datasets[str(what["dataset"])] = beside
         self.measured.append(Measured(what, hits, tuple(str(seed) for seed in rankings)))
         return hits
