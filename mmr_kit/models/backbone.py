@@ -152,7 +152,11 @@ class Backbone(nn.Module):
         return self.transformer.embeddings(input_ids=ids, position_ids=positions, token_type_ids=torch.zeros_like(ids))
 
     def encode(self, states: Tensor, mask: Tensor) -> Tensor:
-        """Hidden states (n, positions, width) after the last layer; padding is not attended to."""
+        """Hidden states (n, positions, width) after the last layer, and after what follows it; padding is not attended to."""
+        return self.through_layers(states, mask)
+
+    def through_layers(self, states: Tensor, mask: Tensor) -> Tensor:
+        """What the library's layers make of states (n, positions, width); `engine.Engine` puts its own way of computing the same in this place."""
         attention = create_bidirectional_mask(config=self.config, inputs_embeds=states, attention_mask=mask)
         return self.transformer.encoder(states, attention_mask=attention).last_hidden_state
 

@@ -51,20 +51,26 @@ class RetrievalModel(nn.Module):
 
     def embeddings(self, captions: Sequence[str] | None, images: Sequence[Regions] | None) -> Tensor:
         """Mean over every real position, [CLS] and [SEP] included, (n, width); texts or images alone, never both (section 3.2)."""
-        return self._together(captions, images, self._embed_part)
+        return self._together(captions, images, self.pool)
 
     def match_logits(self, captions: Sequence[str], images: Sequence[Regions]) -> Tensor:
         """Logits (n, 2) of 'no match' and 'match' for captions[i] with images[i] (section 3.1)."""
-        return self._together(captions, images, self._match_part)
+        return self._together(captions, images, self.match)
 
-    def _embed_part(self, states: Tensor, mask: Tensor) -> Tensor:
+    def pool(self, states: Tensor, mask: Tensor) -> Tensor:
+        """Embeddings (n, width) of hidden states (n, positions, width)."""
         if self.pooling == "cls":
             return states[:, 0]
         weights = mask.unsqueeze(-1).to(states.dtype)
         return (states * weights).sum(1) / weights.sum(1)
 
-    def _match_part(self, states: Tensor, mask: Tensor) -> Tensor:
+    def match(self, states: Tensor, mask: Tensor) -> Tensor:
+        """Match logits (n, 2) of hidden states (n, positions, width)."""
         return self.head(self.backbone.summary(states) if self.head_input == "summary" else states[:, 0])
+
+    def match_probability(self, states: Tensor, mask: Tensor) -> Tensor:
+        """Match probability (n,) of hidden states (n, positions, width)."""
+        return self.match(states, mask).softmax(-1)[:, 1]
 
     def _together(self, captions: Sequence[str] | None, images: Sequence[Regions] | None, finish: Finish) -> Tensor:
         rows, results = zip(*self._parts(captions, images, len(captions or images or ()), finish), strict=True)
@@ -75,8 +81,7 @@ class RetrievalModel(nn.Module):
 
         `finish` takes hidden states and mask; it runs in float32 whatever precision the Transformer runs in, as half-precision scores would tie.
         """
-        budget = (CPU_VALUES if self.backbone.device.type == "cpu" else CUDA_VALUES) // self.backbone.width
-        for rows in rows_of_like_length(self.backbone.lengths(captions, images), budget, most):
+        for rows in rows_of_like_length(self.backbone.lengths(captions, images), positions_at_once(self.backbone), most):
             states, mask = self.backbone(self.backbone.inputs([captions[row] for row in rows] if captions is not None else None,
                                                               [images[row] for row in rows] if images is not None else None))
             with torch.autocast(states.device.type, enabled=False):
@@ -94,13 +99,12 @@ class RetrievalModel(nn.Module):
 
     def score_pairs(self, captions: Sequence[str], images: Sequence[Regions], batch_size: int = 512) -> np.ndarray:
         """Match probability float32 (n,) of captions[i] with images[i]; at most `batch_size` pairs at a time."""
-        if len(captions) != len(images):
-            raise InputError(f"score_pairs takes as many images as captions, got {len(captions)} captions and {len(images)} images")
-        return self._compute(captions, images, batch_size, (), lambda states, mask: self._match_part(states, mask).softmax(-1)[:, 1])
+        check_pairs(captions, images)
+        return self._compute(captions, images, batch_size, (), self.match_probability)
 
     def _embed(self, captions: Sequence[str] | None, images: Sequence[Regions] | None, normalize: bool, batch_size: int) -> np.ndarray:
-        vectors = self._compute(captions, images, batch_size, (self.backbone.width,), self._embed_part)
-        return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12) if normalize else vectors
+        vectors = self._compute(captions, images, batch_size, (self.backbone.width,), self.pool)
+        return unit_length(vectors) if normalize else vectors
 
     @torch.inference_mode()
     def _compute(self, captions: Sequence[str] | None, images: Sequence[Regions] | None, batch_size: int, shape: tuple[int, ...],
@@ -169,6 +173,22 @@ def describe(folder: Path) -> dict[str, Any]:
     if not isinstance(description, dict) or not isinstance(description.get("backbone"), dict):
         raise InputError(f"{path}: describes no backbone; train or copy the model again")
     return description
+
+
+def check_pairs(captions: Sequence[str], images: Sequence[Regions]) -> None:
+    """Raise InputError where these are not pairs."""
+    if len(captions) != len(images):
+        raise InputError(f"score_pairs takes as many images as captions, got {len(captions)} captions and {len(images)} images")
+
+
+def unit_length(vectors: np.ndarray) -> np.ndarray:
+    """Each row divided by its length; a row of zeros stays."""
+    return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+
+
+def positions_at_once(backbone: Backbone) -> int:
+    """Positions that a forward pass holds."""
+    return (CPU_VALUES if backbone.device.type == "cpu" else CUDA_VALUES) // backbone.width
 
 
 def rows_of_like_length(lengths: np.ndarray, budget: int, most: int) -> Iterator[np.ndarray]:

@@ -151,7 +151,7 @@ def _log_axis(axis: Axes, places: Sequence[float]) -> None:
     """A logarithmic axis with ticks at the measured places, as many as find room."""
     ticks: list[float] = []
     for place in places:
-        if not ticks or math.log(place / ticks[-1]) > 0.13 * math.log(places[-1] / places[0]):
+        if not ticks or math.log(place / ticks[-1]) > 0.2 * math.log(places[-1] / places[0]):
             ticks.append(place)
     axis.set_xscale("log")
     axis.set_xticks(ticks)

@@ -35,6 +35,7 @@ COLUMNS = (
 WHOLE = ("k", "n_queries", "n_items")
 REAL = ("lambda", "value", "ci_low", "ci_high", "paper_value")
 FINDINGS = ("value", "ci_low", "ci_high", "n_queries", "n_items", "paper_value", "erratum", "run")  # all other columns say what was measured: the key
+OF_MACHINE = ("_ms", "_s", "_between_ways")  # endings of metrics that measure the machine: times, speeds, how far two ways of computing agree
 MEAN = "mean"  # the seed column of a mean over seeds
 
 

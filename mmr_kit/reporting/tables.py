@@ -60,7 +60,7 @@ def side_by_side(number: int, rows: pd.DataFrame, paper_datasets: Mapping[str, s
     beside_ours = "in italics: as printed in the paper" if has_printed else f"none of the data sets stands beside one of the paper's Table {number}"
     caption = (f"Measured here ± half of the 95% bootstrap interval over {_spread(rows)}; {beside_ours}. {layout.about} "
                f"Bold: the highest of its group.{quoted if has_printed else ''}")  # fmt: skip
-    return SideBySide(_frame(_with_best(cells), lines), caption, (*explained, *notes))
+    return SideBySide(frame_of(_with_best(cells), lines), caption, (*explained, *notes))
 
 
 def table1(rows: pd.DataFrame, paper_datasets: Mapping[str, str], notes: Sequence[str] = ()) -> SideBySide:
@@ -84,7 +84,7 @@ def pivot_table(rows: pd.DataFrame, columns: Sequence[str] = ("dataset", "direct
         of[place] = replace(_ours(row), paper=number_of(row["paper_value"]))
     lines = _together(place for of in cells.values() for place in of)
     caption = f"Measured here ± half of the 95% bootstrap interval over {_spread(rows)}, in percent. Bold: the highest of its group."
-    return SideBySide(_frame(_with_best(cells), lines), caption, tuple(notes))
+    return SideBySide(frame_of(_with_best(cells), lines), caption, tuple(notes))
 
 
 def plain_table(rows: pd.DataFrame) -> SideBySide:
@@ -97,7 +97,7 @@ def plain_table(rows: pd.DataFrame) -> SideBySide:
         form = ".1f" if row["metric"] == "mR" or row["metric"].startswith("R@") else ",.6g"
         cells["", ", ".join(word for word in words if word)] = replace(_ours(row), paper=number_of(row["paper_value"]), form=form)
     caption = "Measured here ± half of the 95% interval; in italics: as printed in the paper."
-    return SideBySide(_frame({("", "", "value"): cells}, list(cells)), caption)
+    return SideBySide(frame_of({("", "", "value"): cells}, list(cells)), caption)
 
 
 def training_images(rows: pd.DataFrame, all_images: Mapping[str, int]) -> pd.Series:
@@ -182,7 +182,7 @@ def _together(places: Iterable[Place]) -> list[Place]:
     return sorted(once, key=lambda place: [first[place[:depth]] for depth in range(1, len(place) + 1)])
 
 
-def _frame(cells: Mapping[Column, Mapping[Line, Cell]], lines: Sequence[Line]) -> pd.DataFrame:
+def frame_of(cells: Mapping[Column, Mapping[Line, Cell]], lines: Sequence[Line]) -> pd.DataFrame:
     """Cells as a frame, with the lines that have a number in any column."""
     columns = _together(cells)
     frame = pd.DataFrame([[cells[column].get(line, Cell()) for column in columns] for line in lines])

@@ -1,0 +1,155 @@
+"""Embeddings and match scores as `RetrievalModel` defines them, computed fast: for search, reranking and evaluation.
+
+What differs from the definition is the way only. The regions of an image are prepared and embedded once a call, however many captions they are paired with;
+nothing is computed for padding (see `packed`); only the states that are read leave the last layer; weights are made ready once, in the precision that is asked
+for. Results are float32.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mmr_kit.data.regions import Regions
+from mmr_kit.errors import InputError
+from mmr_kit.models.backbone import Backbone
+from mmr_kit.models.packed import PRECISIONS, PackedLayers, has_bf16
+from mmr_kit.models.retrieval_model import Finish, RetrievalModel, check_pairs, mixed_precision, positions_at_once, rows_of_like_length, unit_length
+
+HELD_VALUES = 2**26  # values of embedded regions that are held at once: 256 MiB
+
+
+class Engine:
+    """Does what its model does (`embed_texts`, `embed_images`, `score_pairs`), so it goes wherever a model goes: `cooperate(Engine(be), Engine(ce), dataset)`.
+
+    precision: "no" (float32: the definition's results but for rounding), "bf16" (bfloat16 products; float32 on a processor that has none), or "int8". The
+    weights are taken when the engine is made: make a new one after training. `packed` is False where the backbone is no Transformer of the usual kind (CLIP, or
+    one of a user's own that computes in another way): then the model itself computes, bf16 by autocast.
+    """
+
+    def __init__(self, model: RetrievalModel, precision: str = "no") -> None:
+        if precision not in PRECISIONS:
+            raise InputError(f"precision {precision!r}: choose {', '.join(PRECISIONS)}")
+        self.model, backbone = model, model.backbone
+        self.precision = "no" if precision == "bf16" and not has_bf16(backbone.device) else precision
+        self.packed = _can_be_packed(backbone)
+        if self.packed:
+            self._layers = PackedLayers(backbone.transformer.encoder.layer, self.precision)
+        elif precision == "int8":
+            raise InputError(f"a {backbone.kind} model cannot be computed in int8; choose no or bf16")
+
+    def embed_texts(self, captions: Sequence[str], normalize: bool = True, batch_size: int = 512) -> np.ndarray:
+        """As `RetrievalModel.embed_texts`."""
+        return self._embed(captions, None, normalize, batch_size)
+
+    def embed_images(self, images: Sequence[Regions], normalize: bool = True, batch_size: int = 512) -> np.ndarray:
+        """As `RetrievalModel.embed_images`."""
+        return self._embed(None, images, normalize, batch_size)
+
+    def score_pairs(self, captions: Sequence[str], images: Sequence[Regions], batch_size: int = 512) -> np.ndarray:
+        """As `RetrievalModel.score_pairs`."""
+        check_pairs(captions, images)
+        if not self.packed:
+            with mixed_precision(self.precision):
+                return self.model.score_pairs(captions, images, batch_size)
+        first_only = self.model.head_input == "cls" or type(self.model.backbone).summary is Backbone.summary
+        return self._compute(captions, images, batch_size, (), first_only, self.model.match_probability)
+
+    def _embed(self, captions: Sequence[str] | None, images: Sequence[Regions] | None, normalize: bool, batch_size: int) -> np.ndarray:
+        model = self.model
+        if not self.packed:
+            with mixed_precision(self.precision):
+                return model.embed_texts(captions, normalize, batch_size) if captions is not None else model.embed_images(images or (), normalize, batch_size)
+        vectors = self._compute(captions, images, batch_size, (model.backbone.width,), model.pooling == "cls", model.pool)
+        return unit_length(vectors) if normalize else vectors
+
+    @torch.inference_mode()
+    def _compute(self, captions: Sequence[str] | None, images: Sequence[Regions] | None, most: int, shape: tuple[int, ...], first_only: bool,
+                 finish: Finish) -> np.ndarray:
+        count = len(captions) if captions is not None else len(images or ())
+        results = np.empty((count, *shape), dtype=np.float32)
+        was_training = self.model.training
+        self.model.eval()
+        for chunk, different in _chunks(images, count, HELD_VALUES // self.model.backbone.width, self.model.backbone.max_regions):
+            backbone = _shortened(self.model.backbone, self._layers.reading(first_only), different)
+            texts, regions = ([values[row] for row in chunk] if values is not None else None for values in (captions, images))
+            for rows in rows_of_like_length(backbone.lengths(texts, regions), positions_at_once(backbone), most):
+                states, mask = backbone(backbone.inputs([texts[row] for row in rows] if texts is not None else None,
+                                                        [regions[row] for row in rows] if regions is not None else None))
+                results[chunk[rows]] = finish(states, mask).cpu().numpy()
+        self.model.train(was_training)
+        return results
+
+
+def _chunks(images: Sequence[Regions] | None, count: int, most: int, longest: int) -> Iterator[tuple[np.ndarray, list[Regions]]]:
+    """Row numbers in parts with at most `most` regions of different images (one image always), and these images."""
+    if images is None or not count:
+        yield np.arange(count), []
+        return
+    different = {id(image): image for image in images}
+    regions = np.array([min(len(image.features), longest) for image in different.values()])
+    chunk_of = dict(zip(different, (np.cumsum(regions) - regions) // most, strict=True))
+    chunks = np.array([chunk_of[id(image)] for image in images])
+    for chunk in range(chunks.max() + 1):
+        yield np.flatnonzero(chunks == chunk), [image for key, image in different.items() if chunk_of[key] == chunk]
+
+
+def _shortened(backbone: Backbone, layers: PackedLayers, images: Sequence[Regions]) -> Backbone:
+    """The backbone with a shorter way through the layers, for which the regions of these images are embedded already."""
+    shortened = copy.copy(backbone)
+    replaced: dict[str, Any] = {"through_layers": layers}
+    if images:
+        replaced |= {"padded_regions": _EmbeddedRegions(backbone, images), "embed_regions": lambda states: states}
+    for name, method in replaced.items():
+        setattr(shortened, name, method)
+    return shortened
+
+
+class _EmbeddedRegions:
+    """What the encoder receives for the regions of images, computed once an image; in the place of `Backbone.padded_regions`."""
+
+    def __init__(self, backbone: Backbone, images: Sequence[Regions]) -> None:
+        counts = np.array([min(len(image.features), backbone.max_regions) for image in images])
+        rows_of_parts, parts = [], []
+        for rows in rows_of_like_length(counts, positions_at_once(backbone), len(images)):
+            padded = {name: tensor.to(backbone.device) for name, tensor in backbone.padded_regions([images[row] for row in rows]).items()}
+            states, mask = backbone.embed_regions(padded["regions"]), padded["region_mask"]
+            self._before = states.shape[1] - mask.shape[1]  # states that stand before those of the regions, such as an image's class token
+            rows_of_parts.append(rows)
+            parts.append(states[torch.cat([mask.new_ones(len(mask), self._before), mask], dim=1)])
+        order = np.concatenate(rows_of_parts)
+        lengths, starts = counts[order] + self._before, np.empty(len(order), dtype=np.int64)
+        starts[order] = np.cumsum(lengths) - lengths
+        self._states, self._starts, self._counts = torch.cat(parts), torch.from_numpy(starts), torch.from_numpy(counts)
+        self._row = {id(image): row for row, image in enumerate(images)}
+
+    def __call__(self, images: Sequence[Regions]) -> dict[str, Tensor]:
+        """As `Backbone.padded_regions`, but "regions" are embedded; what stands in place of padding means nothing."""
+        rows = [self._row[id(image)] for image in images]
+        starts, counts = self._starts[rows], self._counts[rows]
+        places = torch.arange(self._before + int(counts.max()))
+        taken = (starts[:, None] + places).clamp_max(len(self._states) - 1)
+        return {"regions": self._states[taken.to(self._states.device)], "region_mask": places[: int(counts.max())] < counts[:, None]}
+
+
+@torch.inference_mode()
+def _can_be_packed(backbone: Backbone) -> bool:
+    """Whether the shorter way leads to the same states: tried on two pairs, since a backbone may be anyone's."""
+    captions, rng, corners = ["a", "a b c"], np.random.default_rng(0), np.array([[0, 0, 0.5, 0.5]], dtype=np.float32)
+    images = [Regions(rng.random((count, backbone.region_width), dtype=np.float32), corners.repeat(count, axis=0)) for count in (3, 1)]
+    was_training = backbone.training
+    backbone.eval()
+    try:
+        expected, mask = backbone(backbone.inputs(captions, images))
+        shortened = _shortened(backbone, PackedLayers(backbone.transformer.encoder.layer), images)
+        states, _ = shortened(shortened.inputs(captions, images))
+        return torch.allclose(states[mask], expected[mask], atol=1e-3)
+    except Exception:  # whatever a backbone raises that has other layers, or refuses these images
+        return False
+    finally:
+        backbone.train(was_training)

@@ -1,0 +1,161 @@
+"""The layers of a Transformer over real positions only, in the precision that is asked for: how `engine.Engine` computes.
+
+The positions of all inputs stand one behind the other, without padding; only attention takes them apart again, inputs of equal length together. The query, key
+and value projections of a layer are one product, weights are prepared once, and where only the first position of each input is needed, the last layer computes
+nothing else. What is added up and normalised (residuals, LayerNorm, softmax) stays in float32.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+PRECISIONS = ("no", "bf16", "int8")
+
+
+class Linear:
+    """x -> x W + b for one or more linear layers side by side, scaled; float32 in and out."""
+
+    def __init__(self, layers: Iterable[nn.Linear], precision: str = "no", scales: tuple[float, ...] = (1.0, 1.0, 1.0)) -> None:
+        layers = list(layers)
+        weight = torch.cat([layer.weight.detach() * scale for layer, scale in zip(layers, scales, strict=False)])
+        biases = [layer.bias.detach() * scale if layer.bias is not None else layer.weight.new_zeros(len(layer.weight))
+                  for layer, scale in zip(layers, scales, strict=False)]  # fmt: skip
+        self._product = PRODUCTS[precision](weight, torch.cat(biases))
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return self._product(x)
+
+
+def _as_floats(weight: Tensor, bias: Tensor) -> Callable[[Tensor], Tensor]:
+    if weight.device.type == "cpu" and torch.backends.mkldnn.is_available():
+        reordered = torch.ops.mkldnn._reorder_linear_weight(weight, None)  # as the processor wants it, once instead of at every call
+        return lambda x: torch.ops.mkldnn._linear_pointwise(x, reordered, bias, "none", [], "")
+    return lambda x: F.linear(x, weight, bias)
+
+
+def _as_bf16(weight: Tensor, bias: Tensor) -> Callable[[Tensor], Tensor]:
+    product = _as_floats(weight.bfloat16(), bias.bfloat16())
+    return lambda x: product(x.bfloat16()).float()
+
+
+def _as_int8(weight: Tensor, bias: Tensor) -> Callable[[Tensor], Tensor]:
+    scales = (weight.abs().amax(1) / 127).clamp_min(1e-12)
+    quantised = torch.quantize_per_channel(weight, scales, torch.zeros(len(scales), dtype=torch.long), 0, torch.qint8)
+    packed = torch.ops.quantized.linear_prepack(quantised, bias)
+    return lambda x: torch.ops.quantized.linear_dynamic(x, packed)
+
+
+def has_bf16(device: torch.device) -> bool:
+    """Whether products of bfloat16 are faster than those of float32: on GPUs, and on processors with instructions for them."""
+    return device.type != "cpu" or torch.cpu._is_avx512_bf16_supported()
+
+
+PRODUCTS = {"no": _as_floats, "bf16": _as_bf16, "int8": _as_int8}
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One layer: attention and a feed-forward part, each added to what it read. pre: it normalises what these two read; else what they gave."""
+
+    heads: int
+    pre: bool
+    qkv: Linear
+    out: Linear
+    up: Linear
+    activation: Callable[[Tensor], Tensor]
+    down: Linear
+    norms: tuple[nn.LayerNorm, nn.LayerNorm]
+
+    @classmethod
+    def read(cls, layer: nn.Module, precision: str) -> Layer:
+        """The parts of a layer of the transformers library that is built like BERT's or ViT's; AttributeError for one that is not."""
+        parts: Any = layer
+        inner = getattr(parts.attention, "self", None) or parts.attention.attention
+        before = getattr(layer, "layernorm_before", None) or getattr(parts.attention, "LayerNorm", None)
+        after = getattr(layer, "layernorm_after", None) or getattr(parts.intermediate, "LayerNorm", None)
+        qkv = Linear([inner.query, inner.key, inner.value], precision, (inner.attention_head_size**-0.5, 1, 1))
+        out, up, down = (Linear([linear], precision) for linear in (parts.attention.output.dense, parts.intermediate.dense, parts.output.dense))
+        norms = (before, after) if before and after else (parts.attention.output.LayerNorm, parts.output.LayerNorm)
+        return cls(inner.num_attention_heads, before is not None, qkv, out, up, parts.intermediate.intermediate_act_fn, down, norms)
+
+    def __call__(self, states: Tensor, runs: list[Run], firsts: Tensor | None = None) -> Tensor:
+        """States (positions, width) -> the same after this layer, of the positions `firsts` alone where they are given."""
+        attended = self.attend(self.qkv(self.norms[0](states) if self.pre else states), runs, firsts)
+        kept = states if firsts is None else states[firsts]
+        if self.pre:
+            kept = kept + self.out(attended)
+            return kept + self.feed_forward(self.norms[1](kept))
+        kept = self.norms[0](kept + self.out(attended))
+        return self.norms[1](kept + self.feed_forward(kept))
+
+    def feed_forward(self, states: Tensor) -> Tensor:
+        return self.down(self.activation(self.up(states)))
+
+    def attend(self, qkv: Tensor, runs: list[Run], firsts: Tensor | None) -> Tensor:
+        """Attention of each input to itself: (positions, 3 * width) -> (positions, width), or (inputs, width) where only first positions ask."""
+        parts = []
+        for run in runs:
+            query, key, value = qkv[run.start : run.end].view(run.count, run.length, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
+            query = query if firsts is None else query[:, :, :1]
+            attended = (query @ key.transpose(-1, -2)).softmax(-1) @ value
+            parts.append(attended.transpose(1, 2).reshape(-1, qkv.shape[1] // 3))
+        return parts[0] if len(parts) == 1 else torch.cat(parts)
+
+
+@dataclass(frozen=True)
+class Run:
+    """Inputs of one length that stand one behind the other."""
+
+    start: int
+    count: int
+    length: int
+
+    @property
+    def end(self) -> int:
+        return self.start + self.count * self.length
+
+
+class PackedLayers:
+    """The layers of an encoder; in the place of `Backbone.through_layers`."""
+
+    def __init__(self, layers: Iterable[nn.Module], precision: str = "no") -> None:
+        self._layers = [Layer.read(layer, precision) for layer in layers]
+        self._first_only = False
+
+    def reading(self, first_only: bool) -> PackedLayers:
+        """The same layers; they give the first position of each input alone, (n, 1, width), where `first_only`."""
+        layers = copy.copy(self)
+        layers._first_only = first_only
+        return layers
+
+    def __call__(self, states: Tensor, mask: Tensor) -> Tensor:
+        lengths = mask.sum(1)
+        runs = find_runs(lengths.tolist())
+        packed = states[mask]
+        for layer in self._layers[:-1]:
+            packed = layer(packed, runs)
+        if self._first_only:
+            return self._layers[-1](packed, runs, lengths.cumsum(0) - lengths)[:, None]
+        padded = states.new_zeros(states.shape)
+        padded[mask] = self._layers[-1](packed, runs)
+        return padded
+
+
+def find_runs(lengths: list[int]) -> list[Run]:
+    """Neighbours of equal length together."""
+    runs: list[Run] = []
+    start = 0
+    for length in lengths:
+        if runs and runs[-1].length == length:
+            runs[-1] = Run(runs[-1].start, runs[-1].count + 1, length)
+        else:
+            runs.append(Run(start, 1, length))
+        start += length
+    return runs
