@@ -7,17 +7,16 @@ from collections.abc import Sequence
 
 import numpy as np
 import psutil
-import torch
 
 from mmr_kit.costs.progress import teller
 from mmr_kit.costs.queries import fitting, pair_throughputs
-from mmr_kit.costs.ways import Contestants, published_search
+from mmr_kit.costs.ways import Contestants, plain_search, published_search
 from mmr_kit.costs.workload import Sizes, build_collection, embeddings, temporary_folder
 from mmr_kit.errors import InputError
 from mmr_kit.reporting.search_costs import APPROXIMATE, FLOAT, INT8, PUBLISHED_SEARCH, Achieved, SearchCost
 from mmr_kit.retrieval.approximate import ApproximateIndex, recall_of
 from mmr_kit.retrieval.collection import Collection
-from mmr_kit.retrieval.latency import Search, Tell, search_times
+from mmr_kit.retrieval.latency import Search, search_times
 
 WARM_UP = 2  # queries
 MANY = 100  # queries of a search that is limited by arithmetic rather than by memory
@@ -42,7 +41,7 @@ def search_costs(collections: Sequence[int], width: int, k: int, queries: int, p
                 searches |= {PUBLISHED_SEARCH: published_search(collection.vectors), FLOAT: plain_search(collection.vectors)}
             else:
                 notes.append(f"{PUBLISHED_SEARCH} and {FLOAT}: not measured on {count:,} images, for which memory has no room.")
-            index, why = _index(collection, count, approximate_up_to, tell)
+            index, why = _index(collection, count, approximate_up_to)
             if index is None:
                 notes.append(f"{APPROXIMATE}: not measured on {count:,} images ({why}).")
             else:
@@ -54,17 +53,6 @@ def search_costs(collections: Sequence[int], width: int, k: int, queries: int, p
                 costs.append(SearchCost(method, count, seconds, 100 * recall_of(rows, exact), k, int(probed.split()[0]) if probed else None))
             del searches, index, collection
     return costs, notes
-
-
-def plain_search(unit: np.ndarray) -> Search:
-    """One float32 product with a collection (n, width) that is of unit length already, and top-k."""
-    held = torch.from_numpy(np.asarray(unit))
-
-    def search(queries: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-        scores, rows = torch.topk(torch.from_numpy(queries) @ held.T, min(k, len(held)))
-        return rows.numpy(), scores.numpy()
-
-    return search
 
 
 def achieved(pair: Contestants, sizes: Sizes, items: int, k: int, batch: int, budget: float) -> list[Achieved]:
@@ -96,10 +84,11 @@ def pair_operations(sizes: Sizes) -> float:
     return sizes.layers * of_layer + 2 * sizes.regions * (sizes.region_width + 6) * sizes.width
 
 
-def _index(collection: Collection, count: int, up_to: int, tell: Tell) -> tuple[ApproximateIndex | None, str]:
+def _index(collection: Collection, count: int, up_to: int) -> tuple[ApproximateIndex | None, str]:
     """An index of the collection; None, and why, where there is none."""
     if count > up_to:
         return None, f"asked for up to {up_to:,}"
+    print(f"search, {count:,} images: building the index of approximate search", flush=True)
     try:
         return ApproximateIndex.build(collection), ""
     except InputError as error:

@@ -9,7 +9,7 @@ import numpy as np
 import psutil
 
 from mmr_kit.costs.progress import teller
-from mmr_kit.costs.ways import Contestants, published_search
+from mmr_kit.costs.ways import Contestants, fast_search, published_search
 from mmr_kit.costs.workload import Sizes, build_collection, captions, images, temporary_folder
 from mmr_kit.errors import InputError
 from mmr_kit.reporting.timings import BE, CE, COOP, FAST, PUBLISHED, Part, Timing
@@ -56,7 +56,8 @@ def latencies(pair: Contestants, sizes: Sizes, collections: Sequence[int], k: in
         built = {size: build_collection(folder, size, sizes.width, tell) for size in set(held.values())}
         bytes_each = sum(path.stat().st_size for path in folder.rglob("vectors.npy")) / sum(built)
         for count, size in held.items():
-            ways = {PUBLISHED: Way(pair.published, published_search(built[size].vectors, pair.device)), FAST: Way(pair.fast, built[size].search)}
+            ways = {PUBLISHED: Way(pair.published, published_search(built[size].vectors, pair.device)),
+                    FAST: Way(pair.fast, fast_search(built[size], pair.device))}  # fmt: skip
             told = teller(f"latency, {pair.device}, {count:,} images")
             times = query_times(ways, asked, lambda row: pictures[row % len(pictures)], k, WARM_UP, told)
             timings += [timing for name in ways for timing in _of_queries(name, pair.device, times[name], count, size, k)]

@@ -46,11 +46,12 @@ def add_agreements(results: Results, device: str, k: int, agreements: Mapping[st
     return notes
 
 
-def machine_notes(sizes: Sizes) -> list[str]:
-    """What was measured, and on what."""
+def machine_notes(sizes: Sizes, batch: int) -> list[str]:
+    """What was measured, and on what. batch: of the throughputs."""
     record = provenance({}, {}, {})
     gpu = f", {record['device']}" if record["cuda"] else ""
-    return [f"Random weights and inputs: OSCAR, {sizes}. Region features are in memory.",
+    return [f"Random weights and inputs: OSCAR, {sizes}. Region features are in memory. Throughputs are those of batches of {batch}; "
+            "the published code takes up to 512.",
             f"{torch.get_num_threads()} thread(s) of {record['cpu']} ({record['cpu_capability']}){gpu}; PyTorch {record['packages']['torch']}."]  # fmt: skip
 
 

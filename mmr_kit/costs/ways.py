@@ -16,6 +16,7 @@ from mmr_kit.data.regions import Regions
 from mmr_kit.models.engine import Engine
 from mmr_kit.models.retrieval_model import RetrievalModel
 from mmr_kit.reporting.timings import FAST, PUBLISHED
+from mmr_kit.retrieval.collection import Collection
 from mmr_kit.retrieval.contracts import Model
 from mmr_kit.retrieval.latency import Search
 from mmr_kit.retrieval.search import search
@@ -58,9 +59,7 @@ class PublishedModel:
 
 def published_search(collection: np.ndarray, device: str = "cpu") -> Search:
     """The published search of a collection, float32 (n, width), which lies on the device: all of it normalised anew at each query, one product, top-k."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "The given NumPy array is not writable")  # nor is it written to
-        held = torch.from_numpy(collection).to(device)
+    held = _tensor(collection).to(device)
 
     def search(queries: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
         scores, rows = torch.topk(normalize(torch.from_numpy(queries).to(device)) @ normalize(held).T, min(k, len(held)))
@@ -69,9 +68,26 @@ def published_search(collection: np.ndarray, device: str = "cpu") -> Search:
     return search
 
 
+def plain_search(unit: np.ndarray, device: str = "cpu") -> Search:
+    """One float32 product with a collection (n, width) on the device that is of unit length already, and top-k; queries are of unit length, too."""
+    held = _tensor(unit).to(device)
+
+    def search(queries: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+        scores, rows = torch.topk(torch.from_numpy(queries).to(device) @ held.T, min(k, len(held)))
+        return rows.cpu().numpy(), scores.cpu().numpy()
+
+    return search
+
+
+def fast_search(collection: Collection, device: str = "cpu") -> Search:
+    """The kit's search of a collection; on a GPU a plain product, which is limited by nothing but the GPU's memory."""
+    return collection.search if device == "cpu" else plain_search(collection.vectors, device)
+
+
 def finders(device: str) -> dict[str, Find]:
     """{way: its search of an evaluation}: queries, items, k -> rows and scores; embeddings of the published way are not yet of unit length."""
-    return {PUBLISHED: lambda queries, items, k: published_search(items, device)(queries, k), FAST: search}
+    fast = search if device == "cpu" else lambda queries, items, k: plain_search(items, device)(queries, k)
+    return {PUBLISHED: lambda queries, items, k: published_search(items, device)(queries, k), FAST: fast}
 
 
 def present(names: str) -> list[str]:
@@ -95,5 +111,12 @@ class Contestants:
 
 def contestants(sizes: Sizes, device: str, precision: str = "no", batch_size: int = BATCH) -> Contestants:
     """A random model of these sizes on the device, to be used in both ways. precision: of the kit's engine; batch_size: of the published way."""
-    model = random_model(sizes).to(device)
-    return Contestants(device, PublishedModel(model, batch_size), Engine(model, precision))
+    first, second = random_model(sizes).to(device), random_model(sizes).to(device)  # apart, since a backbone remembers the tokens of captions
+    return Contestants(device, PublishedModel(first, batch_size), Engine(second, precision))
+
+
+def _tensor(array: np.ndarray) -> Tensor:
+    """The same memory as a tensor, which is read only."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "The given NumPy array is not writable")
+        return torch.from_numpy(array)

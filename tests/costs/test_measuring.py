@@ -172,4 +172,4 @@ def test_a_machine_has_limits() -> None:
     machine = measure_machine(large=2**16, side=32)
     assert machine.bandwidth > 0
     assert set(machine.peaks) == {"float32", "bfloat16"}
-    assert "thread(s)" in machine_notes(SIZES)[1]
+    assert "thread(s)" in machine_notes(SIZES, 4)[1]
