@@ -108,7 +108,8 @@ from mmr_kit.retrieval.collection import Collection
 torch.set_num_threads(int(sys.argv[2]))
 collection, rng, seconds = Collection.open(sys.argv[1]), np.random.default_rng(2), []
 for count in (1, 1, 1, int(sys.argv[3])):
-    queries = rng.standard_normal((count, collection.width), np.float32)
+    noise = rng.standard_normal((count, collection.width), np.float32)
+    queries = collection.vectors[rng.integers(len(collection), size=count)] + 0.7 * noise / collection.width**0.5
     queries /= np.linalg.norm(queries, axis=1, keepdims=True)
     start = time.perf_counter()
     collection.search(queries, int(sys.argv[4]))

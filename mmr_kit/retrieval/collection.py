@@ -108,10 +108,10 @@ class Collection:
         vectors, codes = Mapped(folder / "vectors.npy"), Mapped(folder / "codes.npy")
         bounds, rotation, centre = (Mapped(folder / f"{name}.npy").array for name in ("bounds", "rotation", "centre"))
         for name, array, wanted in (("vectors", vectors.array, shape), ("codes", codes.array, shape), ("bounds", bounds, (shape[0], 2)),
-                                    ("rotation", rotation, (shape[1], rotation.shape[-1])), ("centre", centre, (1, shape[1]))):  # fmt: skip
+                                    ("rotation", rotation, (2 * shape[1], rotation.shape[-1])), ("centre", centre, (1, shape[1]))):  # fmt: skip
             if array.shape != wanted or array.dtype != (np.uint8 if name == "codes" else np.float32):
                 raise InputError(f"{folder / name}.npy holds {array.dtype} {array.shape}, not what {ABOUT} says; build the collection again")
-        return cls(vectors.array, longest, Compact(Frame(centre[0], rotation, step), codes.array, bounds), (vectors, codes), resident)
+        return cls(vectors.array, longest, Compact(Frame(centre[0], rotation.reshape(2, shape[1], -1), step), codes.array, bounds), (vectors, codes), resident)
 
     def search(self, queries: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
         """The k best items of each query: rows int64 and scores float32, both (q, min(k, n)), best first; of equal scores the smaller row first.
@@ -258,9 +258,9 @@ def _write(folder: Path, chunks: Iterable[np.ndarray]) -> None:
             frame = Frame.of(block)
             files = {name: Growing(folder / f"{name}.npy", kind, columns) for name, kind, columns in (
                 ("vectors", "<f4", width), ("codes", "|u1", width), ("bounds", "<f4", 2), ("centre", "<f4", width),
-                ("rotation", "<f4", frame.rotation.shape[1]))}  # fmt: skip
+                ("rotation", "<f4", frame.rotation.shape[-1]))}  # fmt: skip
             files["centre"].append(frame.centre[None])
-            files["rotation"].append(frame.rotation)
+            files["rotation"].append(frame.rotation.reshape(-1, frame.rotation.shape[-1]))
         codes, bounds = frame.encode(block)
         for name, rows in (("vectors", block), ("codes", codes), ("bounds", bounds)):
             files[name].append(rows)
