@@ -16,11 +16,11 @@ import errno
 import json
 import os
 import shutil
-import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
+from filelock import FileLock, Timeout
 
 from mmr_kit.cache import atomic_write, sync
 from mmr_kit.errors import InputError
@@ -78,18 +78,25 @@ class Collection:
         folder = Path(folder).absolute()
         if folder.exists():
             raise InputError(f"{folder}: is there already; remove it, or name another folder for the collection")
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+        partial = folder.with_name(f"{folder.name}.partial")
+        partial.mkdir(parents=True, exist_ok=True)
         try:
-            _write(temporary, chunks)
-            os.chmod(temporary, 0o755)
-            os.rename(temporary, folder)
-            sync(folder.parent)
+            with FileLock(partial / "lock", timeout=0):
+                try:
+                    shutil.rmtree(partial / "collection", ignore_errors=True)  # of a process that was killed
+                    (partial / "collection").mkdir()
+                    _write(partial / "collection", chunks)
+                    sync(partial / "collection")
+                    os.rename(partial / "collection", folder)
+                    sync(folder.parent)
+                finally:
+                    shutil.rmtree(partial, ignore_errors=True)
+        except Timeout:
+            raise InputError(f"{folder}: another process is building this collection; wait for it, or name another folder") from None
         except OSError as fault:
-            remedy = "make room on the disk" if fault.errno == errno.ENOSPC else "name another folder for the collection"
-            raise InputError(f"{folder}: {fault.strerror}; {remedy}") from fault
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
+            if fault.errno != errno.ENOSPC:
+                raise
+            raise InputError(f"{folder}: {fault.strerror}; make room on the disk (a collection takes 5 bytes a value)") from fault
         return cls.open(folder)
 
     @classmethod

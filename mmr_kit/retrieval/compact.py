@@ -1,12 +1,13 @@
 """A byte a value in the place of four, and how far each item may be from its bytes: what lets a search read a quarter and still be exact.
 
-An item x is stood for by centre + step * c R', where c are whole numbers from -127 to 127 and R is a rotation. The centre takes away what all items share
-(trained embeddings lie in a narrow cone); the rotation spreads the few dimensions of large values that such embeddings have over many, so that items and
-queries alike use all levels. For every query q, by Cauchy and Schwarz,
+An item x is stood for by centre + step * c R', where c are whole numbers from -127 to 127 and R is a rotation (R' turns back). The centre takes away what
+all items share (trained embeddings lie in a narrow cone); the rotation spreads the few dimensions of large values that such embeddings have over many, so that
+items and queries alike use all levels. For every query q, by Cauchy and Schwarz,
 
     |q x - (q centre + step * qR c)|  <=  |q| * error(x),       error(x) >= |x - centre - step * c R'|,
 
-and whole numbers in the place of qR add at most |qR - its whole numbers| * |step * c|. `Compact.bounds` adds both.
+and whole numbers in the place of qR add at most |qR - its whole numbers| * |step * c|. `Compact.slack` adds both, and what
+rounding may add. So an item can only be among the k best if what its whole numbers say, plus the slack, reaches the k-th best score found so far.
 """
 
 from __future__ import annotations
