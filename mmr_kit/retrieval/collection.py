@@ -16,11 +16,11 @@ import errno
 import json
 import os
 import shutil
-import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
+from filelock import FileLock, Timeout
 
 from mmr_kit.cache import atomic_write, sync
 from mmr_kit.errors import InputError
@@ -34,7 +34,7 @@ ROWS = 16_384  # read, encoded or scored at a time
 CODES_AT_ONCE = 64 * 2**20  # bytes of a block of the first pass
 QUERIES_AT_ONCE = 128  # of one pass, so that similarities stay bounded
 DEPTHS = (512, 8192)  # of the first pass: what it may leave to be scored, and what the second attempt may
-PLAIN_VALUES = 2**22  # up to so many values a plain product is faster than two passes
+PLAIN_VALUES = 2**21  # up to so many values a plain product is about as fast as two passes (20,000 x 96: 1.2 ms against 0.8)
 RESIDENT = 2**30  # bytes of codes that may stay in memory; of a larger collection each block is given back when it was read
 
 
@@ -78,18 +78,25 @@ class Collection:
         folder = Path(folder).absolute()
         if folder.exists():
             raise InputError(f"{folder}: is there already; remove it, or name another folder for the collection")
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+        partial = folder.with_name(f"{folder.name}.partial")
+        partial.mkdir(parents=True, exist_ok=True)
         try:
-            _write(temporary, chunks)
-            os.chmod(temporary, 0o755)
-            os.rename(temporary, folder)
-            sync(folder.parent)
+            with FileLock(partial / "lock", timeout=0):
+                try:
+                    shutil.rmtree(partial / "collection", ignore_errors=True)  # of a process that was killed
+                    (partial / "collection").mkdir()
+                    _write(partial / "collection", chunks)
+                    sync(partial / "collection")
+                    os.rename(partial / "collection", folder)
+                    sync(folder.parent)
+                finally:
+                    shutil.rmtree(partial, ignore_errors=True)
+        except Timeout:
+            raise InputError(f"{folder}: another process is building this collection; wait for it, or name another folder") from None
         except OSError as fault:
-            remedy = "make room on the disk" if fault.errno == errno.ENOSPC else "name another folder for the collection"
-            raise InputError(f"{folder}: {fault.strerror}; {remedy}") from fault
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
+            if fault.errno != errno.ENOSPC:
+                raise
+            raise InputError(f"{folder}: {fault.strerror}; make room on the disk (a collection takes 5 bytes a value)") from fault
         return cls.open(folder)
 
     @classmethod
@@ -108,10 +115,10 @@ class Collection:
         vectors, codes = Mapped(folder / "vectors.npy"), Mapped(folder / "codes.npy")
         bounds, rotation, centre = (Mapped(folder / f"{name}.npy").array for name in ("bounds", "rotation", "centre"))
         for name, array, wanted in (("vectors", vectors.array, shape), ("codes", codes.array, shape), ("bounds", bounds, (shape[0], 2)),
-                                    ("rotation", rotation, (shape[1], rotation.shape[-1])), ("centre", centre, (1, shape[1]))):  # fmt: skip
+                                    ("rotation", rotation, (2 * shape[1], rotation.shape[-1])), ("centre", centre, (1, shape[1]))):  # fmt: skip
             if array.shape != wanted or array.dtype != (np.uint8 if name == "codes" else np.float32):
                 raise InputError(f"{folder / name}.npy holds {array.dtype} {array.shape}, not what {ABOUT} says; build the collection again")
-        return cls(vectors.array, longest, Compact(Frame(centre[0], rotation, step), codes.array, bounds), (vectors, codes), resident)
+        return cls(vectors.array, longest, Compact(Frame(centre[0], rotation.reshape(2, shape[1], -1), step), codes.array, bounds), (vectors, codes), resident)
 
     def search(self, queries: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
         """The k best items of each query: rows int64 and scores float32, both (q, min(k, n)), best first; of equal scores the smaller row first.
@@ -258,9 +265,9 @@ def _write(folder: Path, chunks: Iterable[np.ndarray]) -> None:
             frame = Frame.of(block)
             files = {name: Growing(folder / f"{name}.npy", kind, columns) for name, kind, columns in (
                 ("vectors", "<f4", width), ("codes", "|u1", width), ("bounds", "<f4", 2), ("centre", "<f4", width),
-                ("rotation", "<f4", frame.rotation.shape[1]))}  # fmt: skip
+                ("rotation", "<f4", frame.rotation.shape[-1]))}  # fmt: skip
             files["centre"].append(frame.centre[None])
-            files["rotation"].append(frame.rotation)
+            files["rotation"].append(frame.rotation.reshape(-1, frame.rotation.shape[-1]))
         codes, bounds = frame.encode(block)
         for name, rows in (("vectors", block), ("codes", codes), ("bounds", bounds)):
             files[name].append(rows)

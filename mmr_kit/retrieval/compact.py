@@ -1,18 +1,19 @@
 """A byte a value in the place of four, and how far each item may be from its bytes: what lets a search read a quarter and still be exact.
 
-An item x is stood for by centre + step * c R', where c are whole numbers from -127 to 127 and R is a rotation. The centre takes away what all items share
-(trained embeddings lie in a narrow cone); the rotation spreads the few dimensions of large values that such embeddings have over many, so that items and
-queries alike use all levels. For every query q, by Cauchy and Schwarz,
+An item x is stood for by centre + step * c R', where c are whole numbers from -127 to 127 and R is a rotation (R' turns back). The centre takes away what
+all items share (trained embeddings lie in a narrow cone); the rotation spreads the few dimensions of large values that such embeddings have over many, so that
+items and queries alike use all levels. For every query q, by Cauchy and Schwarz,
 
     |q x - (q centre + step * qR c)|  <=  |q| * error(x),       error(x) >= |x - centre - step * c R'|,
 
-and whole numbers in the place of qR add at most |qR - its whole numbers| * |step * c|. `Compact.bounds` adds both.
+and whole numbers in the place of qR add at most |qR - its whole numbers| * |step * c|. `Compact.slack` adds both, and what
+rounding may add. So an item can only be among the k best if what its whole numbers say, plus the slack, reaches the k-th best score found so far.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import accumulate, pairwise
 
 import numpy as np
 
@@ -21,14 +22,19 @@ from mmr_kit.retrieval.first_pass import LEVELS, OFFSET, ROUNDING, rounding
 GROUP = 128  # columns that are rotated among one another: enough to spread a large one, cheap to compute
 REACH = 5.5  # standard deviations that the levels reach; what lies beyond (one value in 26 million of a normal distribution) is cut, and the error grows
 DOUBLE_ROUNDING = 4 * 2.0**-53  # of products in float64: the true score's and the bound's
-# Float32 sums of GROUP products are wrong by at most GROUP * 2^-24 * sqrt(GROUP) of the vector's length, and the rounded rotation changes lengths by less.
-SLIP = 2 * GROUP**1.5 * ROUNDING
+# Float32 sums of GROUP products are wrong by at most GROUP * 2^-24 * sqrt(GROUP) of the vector's length in each of two stages; the third is for the matrices,
+# whose rounding changes lengths by less.
+SLIP = 3 * GROUP**1.5 * ROUNDING
 UNDERFLOW = 1e-18  # float32 squares of less than this may vanish
 
 
 @dataclass(frozen=True)
 class Frame:
-    """What all items of a collection share: centre float32 (width,), rotation float32 (width, GROUP): for each group of columns its matrix; step."""
+    """What all items of a collection share: centre float32 (width,), step, and a rotation in two stages.
+
+    rotation float32 (2, width, GROUP): of each stage, for each group of columns, its matrix. Between the stages the columns are dealt out to the groups anew,
+    so that a large column is spread over all columns at a fraction of the cost of one matrix (width, width).
+    """
 
     centre: np.ndarray
     rotation: np.ndarray
@@ -39,18 +45,23 @@ class Frame:
         """Fitted to some items (n, width); any frame is correct for any item, a good one has small errors."""
         width = sample.shape[1]
         rng = np.random.default_rng(0)
-        rotation = np.zeros((width, min(GROUP, width)), dtype=np.float32)
-        for group in _groups(width):
-            size = group.stop - group.start
-            rotation[group, :size] = np.linalg.qr(rng.normal(size=(size, size)))[0]
+        rotation = np.zeros((2, width, min(GROUP, width)), dtype=np.float32)
+        for stage in rotation:
+            for group in _groups(width):
+                size = group.stop - group.start
+                stage[group, :size] = np.linalg.qr(rng.normal(size=(size, size)))[0]
         centre = sample.mean(0, dtype=np.float64).astype(np.float32)
         squares = np.mean((sample - centre.astype(np.float64)) ** 2, axis=1)
-        spread = np.sqrt(np.median(squares) or squares.mean())  # the median, so that a few very long items do not coarsen all others
+        spread = np.sqrt(np.quantile(squares, 0.9) or squares.mean())  # long items are not cut, but a few very long ones do not coarsen all others
         return cls(centre, rotation, float(np.float32(max(REACH * spread / LEVELS, np.finfo(np.float32).tiny))))
 
     def rotate(self, vectors: np.ndarray) -> np.ndarray:
         """(n, width) -> (n, width), in the precision of the vectors."""
-        return np.hstack([vectors[:, group] @ self.rotation[group, : group.stop - group.start].astype(vectors.dtype) for group in _groups(vectors.shape[1])])
+        groups = _groups(vectors.shape[1])
+        for stage in self.rotation:
+            dealt = [vectors[:, number :: len(groups)] for number in range(len(groups))]
+            vectors = np.hstack([part @ stage[group, : part.shape[1]].astype(part.dtype) for part, group in zip(dealt, groups, strict=True)])
+        return vectors
 
     def encode(self, vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Bytes uint8 (n, width), and float32 (n, 2): upper bounds of each item's error (infinite where float32 overflows) and of the length of step * c."""
@@ -101,5 +112,7 @@ def _lengths(vectors: np.ndarray) -> np.ndarray:
 
 
 def _groups(width: int) -> list[slice]:
-    edges = np.linspace(0, width, -(-width // GROUP) + 1).astype(int).tolist()
+    """Rows of the matrices of each group; the group of number i has every n-th column from i on, of n groups."""
+    count = -(-width // GROUP)
+    edges = [0, *accumulate(len(range(number, width, count)) for number in range(count))]
     return [slice(start, stop) for start, stop in pairwise(edges)]

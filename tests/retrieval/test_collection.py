@@ -144,6 +144,22 @@ def test_a_build_that_fails_leaves_nothing(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
+def test_what_a_killed_build_left_is_cleared(tmp_path: Path) -> None:
+    (tmp_path / "c.partial" / "collection").mkdir(parents=True)
+    (tmp_path / "c.partial" / "collection" / "vectors.npy").write_bytes(b"half")
+    assert len(Collection.build(tmp_path / "c", [embeddings("normal", 60, 8, 0)])) == 60
+    assert [path.name for path in tmp_path.iterdir()] == ["c"]
+
+
+def test_two_builds_of_one_folder(tmp_path: Path) -> None:
+    def chunks() -> Iterator[np.ndarray]:
+        yield embeddings("normal", 60, 8, 0)
+        with pytest.raises(InputError, match="another process is building"):
+            Collection.build(tmp_path / "c", [embeddings("normal", 5, 8, 0)])
+
+    assert len(Collection.build(tmp_path / "c", chunks())) == 60
+
+
 def test_a_full_disk_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
