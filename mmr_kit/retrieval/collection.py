@@ -34,7 +34,7 @@ ROWS = 16_384  # read, encoded or scored at a time
 CODES_AT_ONCE = 64 * 2**20  # bytes of a block of the first pass
 QUERIES_AT_ONCE = 128  # of one pass, so that similarities stay bounded
 DEPTHS = (512, 8192)  # of the first pass: what it may leave to be scored, and what the second attempt may
-PLAIN_VALUES = 2**22  # up to so many values a plain product is faster than two passes
+PLAIN_VALUES = 2**21  # up to so many values a plain product is about as fast as two passes (20,000 x 96: 1.2 ms against 0.8)
 RESIDENT = 2**30  # bytes of codes that may stay in memory; of a larger collection each block is given back when it was read
 
 

@@ -44,7 +44,8 @@ class Frame:
             size = group.stop - group.start
             rotation[group, :size] = np.linalg.qr(rng.normal(size=(size, size)))[0]
         centre = sample.mean(0, dtype=np.float64).astype(np.float32)
-        spread = np.sqrt(np.mean((sample - centre.astype(np.float64)) ** 2))
+        squares = np.mean((sample - centre.astype(np.float64)) ** 2, axis=1)
+        spread = np.sqrt(np.median(squares) or squares.mean())  # the median, so that a few very long items do not coarsen all others
         return cls(centre, rotation, float(np.float32(max(REACH * spread / LEVELS, np.finfo(np.float32).tiny))))
 
     def rotate(self, vectors: np.ndarray) -> np.ndarray:

@@ -30,7 +30,7 @@ def index(collection: Collection) -> ApproximateIndex:
 
 
 def test_recall_grows_with_the_probes_up_to_all(collection: Collection, queries: np.ndarray, index: ApproximateIndex) -> None:
-    exact, scores = collection.search(queries, 10)
+    exact, _ = collection.search(queries, 10)
     recalls = []
     for index.probes in (1, 4, 16, 64):
         rows, found = index.search(queries, 10)
