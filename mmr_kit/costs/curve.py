@@ -19,6 +19,7 @@ from mmr_kit.retrieval.collection import Collection
 from mmr_kit.retrieval.latency import Search, search_times
 
 WARM_UP = 2  # queries
+OFTEN = 10  # times as many queries of approximate search, which is quick, and apart from the others: they read the whole collection and leave cold caches
 MANY = 100  # queries of a search that is limited by arithmetic rather than by memory
 
 
@@ -30,7 +31,7 @@ def search_costs(collections: Sequence[int], width: int, k: int, queries: int, p
     needs twice the collection in memory, and is not measured where that is not there. Collections lie on the disk, mapped into memory.
     """
     costs, notes = [], []
-    asked = embeddings(WARM_UP + queries, width, 0)
+    asked = embeddings(WARM_UP + OFTEN * queries, width, 0)
     asked /= np.linalg.norm(asked, axis=1, keepdims=True)
     for count in collections:
         tell = teller(f"search, {count:,} images")
@@ -41,18 +42,24 @@ def search_costs(collections: Sequence[int], width: int, k: int, queries: int, p
                 searches |= {PUBLISHED_SEARCH: published_search(collection.vectors), FLOAT: plain_search(collection.vectors)}
             else:
                 notes.append(f"{PUBLISHED_SEARCH} and {FLOAT}: not measured on {count:,} images, for which memory has no room.")
+            approximate: dict[int, Search] = {}
             index, why = _index(collection, count, approximate_up_to)
             if index is None:
                 notes.append(f"{APPROXIMATE}: not measured on {count:,} images ({why}).")
             else:
-                searches |= {f"{APPROXIMATE}, {number} probes": _probing(index, number) for number in probes if number <= index.lists}
-            found = search_times(searches, asked, k, WARM_UP, tell)
-            exact = found[INT8][1]
-            for name, (seconds, rows) in found.items():
-                method, _, probed = name.partition(", ")
-                costs.append(SearchCost(method, count, seconds, 100 * recall_of(rows, exact), k, int(probed.split()[0]) if probed else None))
-            del searches, index, collection
+                approximate = {number: _probing(index, number) for number in probes if number <= index.lists}
+            exact = collection.search(asked, k)[0][WARM_UP:]
+            found = search_times(searches, asked[: WARM_UP + queries], k, WARM_UP, tell)
+            costs += [SearchCost(name, count, seconds, found_of(rows, exact), k) for name, (seconds, rows) in found.items()]
+            found = search_times({str(number): search for number, search in approximate.items()}, asked, k, WARM_UP, tell)
+            costs += [SearchCost(APPROXIMATE, count, seconds, found_of(rows, exact), k, int(number)) for number, (seconds, rows) in found.items()]
+            del searches, approximate, index, collection
     return costs, notes
+
+
+def found_of(rows: np.ndarray, exact: np.ndarray) -> float:
+    """Percent of the exact results, rows (queries or more, k), that were found."""
+    return 100 * recall_of(rows, exact[: len(rows)])
 
 
 def achieved(pair: Contestants, sizes: Sizes, items: int, k: int, batch: int, budget: float) -> list[Achieved]:

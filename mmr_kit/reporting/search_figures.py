@@ -7,11 +7,13 @@ from typing import Any, Literal
 
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from mmr_kit.errors import InputError
-from mmr_kit.reporting.cost_figures import PAPER_MARKERS, size_axis, time_axis
+from mmr_kit.reporting.cost_figures import PAPER_MARKERS, apart, size_axis, time_axis
 from mmr_kit.reporting.looks import PAPER_POINT, VARIANTS, Look, style
 from mmr_kit.reporting.paper import paper_table
 from mmr_kit.reporting.search_costs import APPROXIMATE, FLOAT, INT8, PUBLISHED_SEARCH, Achieved, Machine, SearchCost, shown
@@ -105,12 +107,23 @@ def roofline_figure(machine: Machine, achieved: Sequence[Achieved]) -> Figure:
             handles.append(Line2D([], [], color=look.color, marker=marker, linewidth=0, label=f"{one.name} ({share:.0%} of the float32 limit)"))
         axis.set_xscale("log")
         axis.set_yscale("log")
+        number_axis(axis.xaxis)
+        number_axis(axis.yaxis)
         axis.set_xlabel("operations for each byte that must be read")
         axis.set_ylabel("billion operations a second")
         axis.set_title(f"memory: {machine.bandwidth / 1e9:.1f} GB a second")
         fig.legend(handles=handles, loc="outside upper left", ncols=1)
     plt.close(fig)
     return fig
+
+
+def number_axis(axis: Axis) -> None:
+    """A logarithmic axis with ticks at 1, 2, 5, 10, ..., as many as find room, written as numbers."""
+    low, high = axis.get_view_interval()
+    round_numbers = [step * 10.0**power for power in range(-3, 7) for step in (1, 2, 5)]
+    axis.set_major_locator(FixedLocator(apart([number for number in round_numbers if low <= number <= high], high / low)))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
+    axis.set_minor_locator(NullLocator())
 
 
 def look_of_search(name: str) -> Look:

@@ -151,6 +151,7 @@ def test_the_cost_of_searches() -> None:
 def test_approximate_search_finds_more_with_more_probes() -> None:
     pytest.importorskip("faiss")
     costs, notes = search_costs([400], 16, 5, 8, [1, 20, 1000], 400)
+    assert {len(cost.seconds) for cost in costs if cost.probes} == {10 * 8}, "quick searches are measured more often"
     by_probes = {cost.probes: cost.found for cost in costs if cost.probes}
     assert set(by_probes) == {1, 20}, "the index has 20 lists"
     assert by_probes[1] < by_probes[20] == 100
