@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mmr_kit.errors import InputError
@@ -128,6 +128,7 @@ class Folded(Gallery):
         return parts
 
 
+@settings(deadline=None)
 @given(st.integers(1, 4), st.integers(0, 99), st.integers(1, 3))
 def test_each_query_is_searched_for_in_its_own_fold(folds: int, seed: int, k: int) -> None:
     gallery, model = Folded(folds), Table(4 * folds, 2 * folds, seed)
