@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import cooperating
 import cross_encoding
 import searching
 import torch
@@ -12,7 +13,7 @@ import torch
 from mmr_kit.cache import atomic_write
 from mmr_kit.reporting import provenance
 
-PARTS = (searching, cross_encoding)
+PARTS = (searching, cross_encoding, cooperating)
 
 
 def main() -> None:

@@ -11,23 +11,23 @@ REPEATS = 7
 
 
 def side_by_side(name: str, published: Callable[[], object], fast: Callable[[], object], repeats: int = REPEATS, at_least: float = 0.0,
-                 **more: object) -> dict[str, Any]:
-    """Time the published way and the kit's in turn, after one warm-up each.
+                 names: tuple[str, str] = ("published", "fast"), **more: object) -> dict[str, Any]:
+    """Time the published way (or another, by its name) and the kit's in turn, after one warm-up each.
 
     Returns {"name", "ratio": median of published / median of fast, "ratio_spread": smallest and largest ratio of one turn, "at_least": what the ratio should
     reach (0: nothing was asked), "medians": seconds, "seconds": of each turn, and what `more` says}. Prints one line.
     """
-    times: dict[str, list[float]] = {"published": [], "fast": []}
+    times: dict[str, list[float]] = {which: [] for which in names}
     for turn in range(repeats + 1):
-        for which, function in (("published", published), ("fast", fast)):
+        for which, function in zip(names, (published, fast), strict=True):
             start = time.perf_counter()
             function()
             if turn:
                 times[which].append(time.perf_counter() - start)
     medians = {which: statistics.median(values) for which, values in times.items()}
     ratios = [a / b for a, b in zip(*times.values(), strict=True)]
-    ratio = medians["published"] / medians["fast"]
+    ratio = medians[names[0]] / medians[names[1]]
     asked = f" (asked: {at_least:g}{'' if ratio >= at_least else ', MISSED'})" if at_least else ""
-    print(f"{name:<64} published {medians['published'] * 1000:9.1f} ms   fast {medians['fast'] * 1000:9.1f} ms   ratio {ratio:6.2f} "
+    print(f"{name:<64} {'   '.join(f'{which} {median * 1000:9.1f} ms' for which, median in medians.items())}   ratio {ratio:6.2f} "
           f"[{min(ratios):.2f}, {max(ratios):.2f}]{asked}", flush=True)
     return {"name": name, "ratio": ratio, "ratio_spread": [min(ratios), max(ratios)], "at_least": at_least, "medians": medians, "seconds": times, **more}

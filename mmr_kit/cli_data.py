@@ -54,7 +54,8 @@ def data_status(names: Annotated[list[str] | None, typer.Argument(metavar="NAME"
 def data_fetch(name: Name) -> None:
     """Download the official files of a data set.
 
-    Only from the addresses in its manifest, into MMR_DATA_DIR, with progress; a second call goes on with what is missing. Hashes are pinned at first sight.
+    Only from the addresses in its manifest, into MMR_DATA_DIR, with progress. A second call goes on with what is missing, also in the midst of a file. Hashes
+    are pinned at first sight.
     Where a form must be signed, or no address is known, it says what to do by hand.
 
     Example: mmr data fetch flickr30k
@@ -72,8 +73,8 @@ def data_fetch(name: Name) -> None:
 def data_verify(name: Name) -> None:
     """Check the hashes, counts and regions of a data set.
 
-    Hashes against those at first sight (which it pins, the first time), counts against the manifest, captions against regions. Ends with status 1 if
-    something differs.
+    Hashes against those at first sight (which it pins, the first time), the content of the region store against what is remembered of it, counts against the
+    manifest, captions against regions. Ends with status 1 if something differs.
 
     Example: mmr data verify flickr30k
     """

@@ -73,7 +73,7 @@ def data_add(
     """Make a data set of photographs and a csv of captions.
 
     Extracts region features as `mmr features extract` does, and writes captions, region store, links to the pictures and a manifest into one folder.
-    Interrupted, the same command goes on where it was. Every notebook runs on the data set.
+    Interrupted, the same command goes on where it was. Every notebook takes the data set; those that need several take such of the same kind of features.
 
     Example: mmr data add holidays --pictures photos --captions captions.csv --encoder google/siglip-base-patch16-224
     """

@@ -128,9 +128,9 @@ def training_record(recipe: Recipe) -> dict[str, Any]:
 def learning_curves(recipes: Iterable[Recipe]) -> dict[str, list[dict[str, Any]]]:
     """The learning curve of each recipe by its label: points with step, losses and, where the dev split was scored, "dev score".
 
-    Recipes of one label are told apart by their steps and learning rate.
+    Recipes of one label are told apart by their steps and learning rate; models as released have no curve.
     """
-    recipes = list(recipes)
+    recipes = [recipe for recipe in recipes if recipe.steps]
     labels = [recipe.label for recipe in recipes]
     curves = {}
     for recipe, label in zip(recipes, labels, strict=True):

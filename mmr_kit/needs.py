@@ -12,17 +12,25 @@ CHECKPOINT = ("a checkpoint in its published files, OSCAR's pytorch_model.bin, c
               "xlm-roberta-base/; notebooks/profiles/paper.yaml says where from")  # fmt: skip
 
 
+def datasets_of(parameters: Mapping[str, Scalar]) -> list[str]:
+    """The data sets that a notebook's parameters name: in those that end in dataset, datasets or distractors, and behind the checkpoint in `clip`."""
+    named = [value for name, value in parameters.items() if isinstance(value, str) and name.endswith(("dataset", "datasets", "distractors"))]
+    patches = str(parameters.get("clip", "")).split()[1:]
+    return list(dict.fromkeys([word.partition(":")[0] for value in named for word in value.split()] + patches))
+
+
 def check_needs(parameters: Iterable[Mapping[str, Scalar]]) -> None:
     """Print what is missing of the data sets and checkpoints that notebooks name in their parameters, and raise InputError if anything is.
 
-    Data sets stand in parameters that end in dataset, datasets or distractors; of checkpoints those count that lie in the data folder, "data:<folder>".
+    Of checkpoints those count that lie in the data folder, "data:<folder>".
     """
-    named = [(name, value) for of_notebook in parameters for name, value in of_notebook.items() if isinstance(value, str)]
-    datasets = [word.partition(":")[0] for name, value in named if name.endswith(("dataset", "datasets", "distractors")) for word in value.split()]
-    missing = {name: manifest for name in dict.fromkeys(datasets) if (manifest := load_manifest(name)).missing()}
+    parameters = list(parameters)
+    datasets = dict.fromkeys(name for of_notebook in parameters for name in datasets_of(of_notebook))
+    missing = {name: manifest for name in datasets if (manifest := load_manifest(name)).missing()}
     lines = [line for name, manifest in missing.items() for line in (*manifest.checklist(name), "")]
     absent = []
-    for start in dict.fromkeys(value for _, value in named if value.startswith("data:")):
+    words = [word for of_notebook in parameters for value in of_notebook.values() if isinstance(value, str) for word in value.split()]
+    for start in dict.fromkeys(word for word in words if word.startswith("data:")):
         try:
             in_data_dir(start.removeprefix("data:"), start)
         except InputError as error:

@@ -2,7 +2,7 @@
 
 A notebook writes its results into the folder that its parameter `results_dir` names. The runner gives it an empty folder beside the final one and moves
 the files into place only when the last cell has run, so a failed or killed run leaves the earlier results as they were. What the results were computed
-from (sources, parameters, manifests) and the hash of each file go into `<name>.provenance.json`; while all of that still holds, there is nothing to do.
+from (sources, parameters, manifests, data) and the hash of each file go into `<name>.provenance.json`; while all of that still holds, there is nothing to do.
 The executed notebook counts as a result but is not committed, so a fresh clone computes everything once, whatever results it came with.
 """
 
@@ -25,8 +25,9 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from mmr_kit.cache import atomic_write, cache_dir, file_hash, identity_hash
+from mmr_kit.data.fingerprints import data_identity
 from mmr_kit.errors import InputError
-from mmr_kit.needs import check_needs
+from mmr_kit.needs import check_needs, datasets_of
 from mmr_kit.profiles import NOTEBOOKS, SUPPLIED, Scalar, declared_parameters, effective_parameters, load_profile, near, read_notebook, runner_settings
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -103,11 +104,12 @@ def tasks(
     declared = {name: declared_parameters(path) for name, path in found.items()}
     settings = effective_parameters(declared, values, overrides or {}, wanted, f"profile {profile}")
     shared = {"profile": profile, "package": _folder_hash(Path(__file__).parent, NOT_COMPUTING), "manifests": _folder_hash(ROOT / "data_manifests")}
+    data = data_identity(list(dict.fromkeys(dataset for name in wanted for dataset in datasets_of(settings[name]))))
     made = []
     for name in wanted:
         code = [cell.source for cell in read_notebook(found[name]).cells if cell.cell_type == "code"]
         parameters = {key: value for key, value in settings[name].items() if key not in SUPPLIED}
-        identity = {"notebook": identity_hash(code), "parameters": parameters, **shared}
+        identity = {"notebook": identity_hash(code), "parameters": parameters, "data": {each: data[each] for each in datasets_of(parameters)}, **shared}
         supplied = {key: profile for key in ("profile",) if key in settings[name]}
         made.append(Task(name, found[name], profile, {**settings[name], **supplied}, results / profile, identity))
     return made

@@ -55,7 +55,8 @@ class Recipe:
     departure from the paper, see `NegativeSchedule`), or "refreshed" (ANCE, footnote 12: one of the nearest wrong items of the whole training set, which
     are searched for anew at every evaluation). mined_by: a trained BE's folder; the match loss then replaces images and captions by ones that this BE finds
     near (footnote 13), "" by random ones. pooling: "mean" or "cls" (footnote 7). region_dropout: share of the region features that a training step sets to 0
-    (0 in the paper; a few thousand photographs are soon learned by heart without).
+    (0 in the paper; a few thousand photographs are soon learned by heart without). gradient_checkpointing: less memory, more time, the same model (see
+    `Backbone.checkpoint_gradients`); so it is no part of what the model's place in the cache is the hash of.
     """
 
     method: str
@@ -78,6 +79,7 @@ class Recipe:
     warmup_steps: int = 0
     dev_images: int = 64
     precision: str = "no"
+    gradient_checkpointing: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "languages", tuple(self.languages))
@@ -113,7 +115,8 @@ class Recipe:
         if not self.steps:
             return {"as released": start_identity(self.start), "method": self.method, "dataset": self.dataset, "source": SOURCE}
         data = load_dataset(self.dataset, "train", self.languages).fingerprint
-        return {**asdict(self), "languages": list(self.languages), "start": start_identity(self.start), "data": data, "source": SOURCE,
+        determining = {name: value for name, value in asdict(self).items() if name != "gradient_checkpointing"}
+        return {**determining, "languages": list(self.languages), "start": start_identity(self.start), "data": data, "source": SOURCE,
                 "mined_by": start_identity(self.mined_by) if self.mined_by else ""}
 
     def folder(self) -> Path:
@@ -158,6 +161,8 @@ def _trained(recipe: Recipe, work: Path, progress: Progress) -> tuple[RetrievalM
     model.backbone.region_dropout.p = recipe.region_dropout
     if recipe.half_size:
         model.backbone.skip_odd_layers()
+    if recipe.gradient_checkpointing:
+        model.backbone.checkpoint_gradients()
     interval = recipe.evaluate_every or -(-recipe.steps // 4)
     schedule = Schedule(recipe.steps, recipe.learning_rate, interval, recipe.seed, recipe.warmup_steps, precision=recipe.precision)
     return model, train(_objective(recipe, model, dataset, interval), schedule, _dev_score(recipe), work, progress)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mmr_kit.data.datasets import load_dataset
+from mmr_kit.data.datasets import RetrievalDataset, load_dataset
 from mmr_kit.errors import InputError
 from mmr_kit.experiments import METHODS, Evaluation, evaluate, train, training_record
 from mmr_kit.floor import FLOOR, Floor
@@ -74,8 +74,8 @@ def _released(recipe: Recipe, start: str) -> Recipe:
 
 def settings_of(parameters: Mapping[str, Any]) -> dict[str, Any]:
     """What `make_recipes` takes beside data sets, start, steps and seeds, from a notebook's parameters."""
-    names = ("learning_rate", "be_learning_rate", "batch_size", "match_batch_size", "region_dropout", "precision", "pretrain_steps", "alignment_steps",
-             "evaluate_every", "dev_images")  # fmt: skip
+    names = ("learning_rate", "be_learning_rate", "batch_size", "match_batch_size", "region_dropout", "precision", "gradient_checkpointing",
+             "pretrain_steps", "alignment_steps", "evaluate_every", "dev_images")  # fmt: skip
     renamed = {name.removeprefix("multilingual_"): value for name, value in parameters.items()}
     return {name: renamed[name] for name in names if name in renamed}
 
@@ -131,7 +131,7 @@ def measure(results: Results, evaluations: Iterable[Evaluation], runs_of: Collec
         gallery, variant = evaluation.data(), _variant(evaluation, described, results.table)
         for direction in DIRECTIONS:
             of_direction = {seed: by_direction[direction] for seed, by_direction in of_seeds}
-            results.add_rankings(of_direction, gallery, variant=variant, paper_cell=cell, runs_of=runs_of, **described)
+            results.add_rankings(of_direction, gallery, variant=variant, paper_cell=cell, runs_of=runs_of, n_items=_searched(gallery, direction), **described)
 
 
 def measure_clip(results: Results, start: str, patches: Mapping[str, str], images: int = 0, seeds: int = 1, **settings: Any) -> None:
@@ -156,7 +156,7 @@ def measure_floor(results: Results, datasets: Iterable[str], galleries: Iterable
         for images in dict.fromkeys(galleries):
             gallery = load_dataset(name).subset(images) if images else load_dataset(name)
             for ranking in bi_encode(floor, gallery).values():
-                results.add_rankings({0: ranking}, gallery, method=FLOOR, trained_on=name)
+                results.add_rankings({0: ranking}, gallery, method=FLOOR, trained_on=name, n_items=_searched(gallery, ranking.direction))
 
 
 def match_losses(recipes: Iterable[Recipe], batches: int = 16) -> tuple[float, float]:
@@ -174,10 +174,10 @@ def match_losses(recipes: Iterable[Recipe], batches: int = 16) -> tuple[float, f
 
 
 def publish(results: Results, folder: str, name: str, recipes: Iterable[Recipe], parameters: Mapping[str, Any], *, title: str, table: SideBySide,
-            claims: Claims | None = None, figures: Mapping[str, tuple[Figure, str]]) -> None:
+            claims: Claims | None = None, figures: Mapping[str, tuple[Figure | None, str]]) -> None:
     """Write the table's files into `folder` (see `Results.write`; "" writes nothing) and recompute every number from its run file.
 
-    figures: {"" or a suffix of the file name: (figure, its description in words)}.
+    figures: {"" or a suffix of the file name: (figure, or None where there is nothing to show, and its description in words)}.
     """
     if not folder:
         return
@@ -186,13 +186,21 @@ def publish(results: Results, folder: str, name: str, recipes: Iterable[Recipe],
     recipes = list(dict.fromkeys(recipes))
     pictures = []
     for suffix, (figure, description) in figures.items():
+        if figure is None:
+            continue
         file = f"{name}_{suffix}.png" if suffix else f"{name}.png"
         save_png(figure, Path(folder) / file)
         pictures.append(Picture(file, description))
     durations = {f"train {recipe.label}, {recipe.steps} steps": training_record(recipe)["seconds"] for recipe in recipes if recipe.steps}
     hashes = {recipe.dataset: load_dataset(recipe.dataset, "train", recipe.languages).fingerprint for recipe in recipes}
     results.write(Path(folder), name, provenance(parameters, hashes, durations), title=title, table=table, claims=claims, pictures=pictures)
-    check_runs(results.frame, Path(folder))
+    if (results.frame["run"] != "").any():  # tables of times have no runs
+        check_runs(results.frame, Path(folder))
+
+
+def _searched(dataset: RetrievalDataset, direction: str) -> int:
+    """Items among which a query is searched for: those of the largest gallery of a data set in folds."""
+    return max(len(gallery.item_ids(direction)) for gallery in dataset.galleries())
 
 
 def _without_seed(evaluation: Evaluation) -> Evaluation:

@@ -19,11 +19,14 @@ from mmr_kit import cache, experiments, recipes
 from mmr_kit.data.datasets import load_dataset
 from mmr_kit.errors import InputError
 from mmr_kit.experiments import METHODS, RANKING_SOURCE, Evaluation, evaluate, learning_curves, train, training_record
+from mmr_kit.models.backbone import Backbone
 from mmr_kit.models.retrieval_model import RetrievalModel
 from mmr_kit.recipes import Recipe
 from mmr_kit.retrieval.metrics import recall
 from mmr_kit.retrieval.ranking import DIRECTIONS, Ranking
 from mmr_kit.retrieval.retrieve import bi_encode, cooperate, cross_encode
+
+original = Backbone.checkpoint_gradients
 
 
 @pytest.fixture
@@ -62,11 +65,12 @@ def test_another_value_of_any_field_is_another_model(recipe: Recipe, small_data:
     (tmp_path / "other_start" / "mmr_kit.json").write_text((tmp_path / "other_start" / "mmr_kit.json").read_text() + " ")
     others = {"method": "BE", "dataset": str(tmp_path / "other.yaml"), "start": str(tmp_path / "other_start"), "languages": ("de",), "half_size": True,
               "negatives": "adaptive", "precision": "bf16", "mined_by": recipe.start, "pooling": "cls", "region_dropout": 0.5}  # fmt: skip
-    values = {field.name: others.get(field.name) or getattr(recipe, field.name) + 1 for field in fields(recipe)}
+    same_model = replace(recipe, gradient_checkpointing=True)
+    values = {field.name: others.get(field.name) or getattr(recipe, field.name) + 1 for field in fields(recipe) if field.name != "gradient_checkpointing"}
     changed = [replace(recipe, **{name: value}) for name, value in values.items()]
     folders = [other.folder() for other in [recipe, *changed]]
     assert len(set(folders)) == len(folders)
-    assert replace(recipe).folder() == folders[0]
+    assert replace(recipe).folder() == same_model.folder() == folders[0]
     assert Recipe(**json.loads(json.dumps(asdict(recipe)))) == recipe, "a child is told all of it"
 
 
@@ -154,6 +158,16 @@ def test_variants_of_a_model(recipe: Recipe) -> None:
     assert [model.pooling for model in trained] == ["mean"] * 4 + ["cls", "mean", "mean"]
 
 
+def test_gradient_checkpointing_trains_the_same_model(recipe: Recipe, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    asked = []
+    monkeypatch.setattr(Backbone, "checkpoint_gradients", lambda self: asked.append(original(self)))
+    plain = recipe.model().state_dict()  # with dropout
+    assert not asked
+    monkeypatch.setenv("MMR_CACHE_DIR", str(tmp_path / "elsewhere"))
+    assert equal(replace(recipe, gradient_checkpointing=True).model().state_dict(), plain)
+    assert len(asked) == 1
+
+
 def test_the_same_recipe_gives_the_same_weights_and_an_altered_model_is_trained_again(recipe: Recipe, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     first = recipe.model().state_dict()
     path = recipe.folder() / "model.safetensors"
@@ -196,6 +210,7 @@ def test_evaluate_trains_ranks_and_does_it_once(recipe: Recipe, small_data: Any,
     assert train([other, recipe, other]) == [other.folder(), recipe.folder()]
     assert capfd.readouterr().out == "", "nothing to do, nothing to say"
     assert [len(curve) for curve in learning_curves([recipe, other]).values()] == [4, 4]
+    assert learning_curves([Recipe("CE", "", str(recipe.folder()), 0)]) == {}, "a model as released was not trained here"
 
 
 def test_distractors_are_merged_and_smaller_k_and_combinations_are_not_scored_again(recipe: Recipe, small_data: Any, no_children: Callable[[], None]) -> None:

@@ -10,8 +10,10 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import nbformat
+import numpy as np
 import papermill.iorw
 import papermill.parameterize
 import pytest
@@ -33,6 +35,7 @@ assert not list(folder.glob("*.csv"))
 (folder / "good.provenance.json").write_text('{"git": "abc"}')"""
 SLOW = """import time
 from pathlib import Path
+from typing import Any
 Path(results_dir, "slow.csv").write_text("half")
 print("half", flush=True)
 time.sleep(pause)"""
@@ -126,6 +129,31 @@ def test_results_appear_and_are_made_once(kit: Kit) -> None:
     assert "changed since: notebook" in kit.run(dry_run=True, overrides={"steps": "7"})
 
 
+def test_other_data_are_noticed(kit: Kit, small_data: Any) -> None:
+    """Captions, region features and the manifest of a data set of one's own; what a run does not read does not matter."""
+    kit.add("good", PARAMETERS + f'\ndatasets = "{small_data.manifest} smoke_a"\nclip = ""', WRITE)
+    kit.run()
+    assert "up to date" in kit.run(dry_run=True)
+    small_data.captions[0]["text"] += " apple"
+    small_data.write_captions()
+    assert "good: would run (changed since: data)" in kit.run(dry_run=True)
+    kit.run()
+    assert "up to date" in kit.run(dry_run=True)
+    boxes = np.load(small_data.folder / "regions" / "boxes.npy")
+    np.save(small_data.folder / "regions" / "boxes.npy", boxes / 2)
+    assert "changed since: data" in kit.run(dry_run=True)
+    np.save(small_data.folder / "regions" / "boxes.npy", boxes)
+    assert "up to date" in kit.run(dry_run=True), "the content counts, not the time"
+    text = small_data.manifest.read_text()
+    small_data.manifest.write_text(text.replace("Small", "Large"))
+    assert "changed since: data" in kit.run(dry_run=True)
+    small_data.manifest.write_text(text)
+    (small_data.folder / "captions.jsonl").unlink()
+    assert "changed since: data" in kit.run(dry_run=True)
+    with pytest.raises(InputError, match="not here yet"):
+        kit.run()
+
+
 def test_a_failing_cell_leaves_no_results(kit: Kit) -> None:
     kit.add("good", PARAMETERS, 'x = 1\nif name == "bad":\n    1 / 0', WRITE)
     kit.run()
@@ -202,6 +230,7 @@ def test_a_profile_may_leave_notebooks_out_and_run_several_at_once(kit: Kit) -> 
     for name in ("first", "second", "third"):
         kit.add(name, PARAMETERS, f"""import os, time
 from pathlib import Path
+from typing import Any
 assert os.environ["MMR_WORKERS"] == "0"
 Path(r"{kit.results.parent}", "{name}.here").touch()
 while "{name}" != "third" and not all(Path(r"{kit.results.parent}", other + ".here").exists() for other in ("first", "second")):

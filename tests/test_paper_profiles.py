@@ -18,8 +18,10 @@ from mmr_kit.profiles import load_profile
 from mmr_kit.reporting import read_results
 
 ROOT = Path(__file__).resolve().parents[1]
-SIZES = {"ce_steps", "be_steps", "joint_steps", "batch_size", "match_batch_size", "evaluate_every", "dev_images", "ce_images", "train_sizes"}
+SIZES = {"ce_steps", "be_steps", "joint_steps", "batch_size", "match_batch_size", "evaluate_every", "dev_images", "ce_images", "train_sizes", "batch", "whole"}
 SMALLER = {"jobs", "workers", "test_images", "scored", "top_ks", "timed_queries", "curve_sizes"}  # what else a test has less of
+SMALLER |= {"layers", "width", "region_width", "regions", "collections", "approximate_up_to", "roofline_images", "budget", "evaluated_images", "small_width",
+            "small_regions", "small_collections", "small_images", "repeats"}  # of Tables 3 and 4 and the cost of search  # fmt: skip
 DATASETS = ("mscoco", "mscoco_1k", "flickr30k", "multi30k_paper", "conceptual_captions")
 
 
@@ -124,7 +126,7 @@ def test_every_table_comes_out_of_the_miniature(tmp_path: Path, monkeypatch: pyt
     assert regenerate("paper-smoke", results=tmp_path / "results") == 0
 
     patches = " ".join(with_patches(tmp_path / "data", tmp_path, name) for name in ("mscoco", "flickr30k", "conceptual_captions"))
-    regenerate("paper-smoke", ["table6_zero_shot"], {"clip": "data:backbones/clip", "clip_datasets": patches}, results=tmp_path / "with_clip")
+    regenerate("paper-smoke", ["table6_zero_shot"], {"clip": f"data:backbones/clip {patches}"}, results=tmp_path / "with_clip")
     table = read_results(tmp_path / "with_clip" / "paper-smoke" / "table6_zero_shot.csv")
     clip = table[table["method"] == "CLIP"]
     assert set(clip["dataset"]) == {"mscoco_30", "flickr30k_30", "conceptual_captions_30"}

@@ -17,7 +17,7 @@ from transformers import BertConfig
 from mmr_kit.data.datasets import load_dataset
 from mmr_kit.data.regions import Regions, write_region_store
 from mmr_kit.errors import InputError
-from mmr_kit.experiments import evaluate
+from mmr_kit.experiments import evaluate, learning_curves
 from mmr_kit.models.batches import TrainingPairs
 from mmr_kit.models.losses import match_loss
 from mmr_kit.models.m3p import M3P
@@ -25,9 +25,12 @@ from mmr_kit.models.miniature import write_checkpoints
 from mmr_kit.models.retrieval_model import RetrievalModel
 from mmr_kit.models.starts import word_tokenizer
 from mmr_kit.reporting import Results, headline, read_results
+from mmr_kit.reporting.figures import learning_curves as draw_curves
 from mmr_kit.reporting.tables import plain_table, side_by_side
 from mmr_kit.retrieval.metrics import recall
-from mmr_kit.study import departures, make_evaluations, make_recipes, match_losses, measure, measure_clip, parameters_of, publish, settings_of
+from mmr_kit.retrieval.ranking import DIRECTIONS
+from mmr_kit.retrieval.retrieve import bi_encode, cooperate, cross_encode
+from mmr_kit.study import departures, make_evaluations, make_recipes, match_losses, measure, measure_clip, measure_floor, parameters_of, publish, settings_of
 
 STEPS = {"CE": 2, "BE": 2, "JOINT": 2}
 SIZES = {"learning_rate": 1e-2, "batch_size": 14, "match_batch_size": 14, "dev_images": 6}
@@ -94,7 +97,7 @@ def test_the_backbone_is_told_by_its_kind(recipes: dict[Any, Any], small_data: A
     assert {file.split(".")[1] for file in results.frame["run"] if "m3p" not in file and file} >= {"BE", "BE-half"}
 
 
-def test_what_was_released_is_not_trained(recipes: dict[Any, Any], small_data: Any) -> None:
+def test_what_was_released_is_not_trained(recipes: dict[Any, Any], small_data: Any, tmp_path: Path) -> None:
     name, start = str(small_data.manifest), Path(next(iter(recipes.values())).start)
     shutil.copytree(start, start.parent / "copy")
     (start / "released").mkdir()
@@ -115,6 +118,14 @@ def test_what_was_released_is_not_trained(recipes: dict[Any, Any], small_data: A
     measure(results, make_evaluations(made, ["JOINT+COOP"], k=3))
     assert set(results.frame["seed"]) == {"0", "1", "mean"}
     assert set(results.frame["trained_on"]) == {name}
+
+    released = [recipe for recipe in made.values() if not recipe.steps]
+    curves = draw_curves(learning_curves(released))
+    assert curves is None
+    publish(results, str(tmp_path / "results"), "table1", released, {}, title="x", table=plain_table(headline(results.frame)),
+            figures={"learning_curves": (curves, "none")})  # fmt: skip
+    assert (tmp_path / "results" / "table1.csv").is_file()
+    assert not list((tmp_path / "results").glob("*.png"))
 
 
 def test_clip_is_measured_as_it_is_beside_the_others(recipes: dict[Any, Any], small_data: Any, tmp_path: Path) -> None:
@@ -171,6 +182,34 @@ def test_rows_come_from_the_evaluations(recipes: dict[Any, Any], tmp_path: Path)
     plt.close(figure)
 
 
+def test_folds_are_averaged(recipes: dict[Any, Any], small_data: Any, tmp_path: Path) -> None:
+    """Of a data set in folds (MSCOCO 1k): R@M is the mean over the folds, its interval is over all queries, and the run file gives the same number."""
+    other = tmp_path / "data" / "folded.yaml"
+    other.write_text(small_data.manifest.read_text().replace("files: {", "files: {folds: 4, ").replace("name: small", "name: folded"))
+    results, plain = Results("table1", "demo"), Results("table1", "demo")
+    measure(plain, make_evaluations(recipes, ["BE"], k=2))
+    on = {str(small_data.manifest): str(other)}
+    evaluations = make_evaluations(recipes, ["BE", "CE", "SEP+COOP"], on=on, k=2)
+    measure(results, evaluations)
+    measure_floor(results, [str(other)])
+    rows, folded = results.frame, load_dataset(other)
+    parts, (be, ce) = folded.galleries(), (recipes[model, str(small_data.manifest), 0].model() for model in ("BE", "CE"))
+    for method, rank in {"BE": lambda part: bi_encode(be, part), "CE": lambda part: cross_encode(ce, part),
+                         "SEP+COOP": lambda part: cooperate(be, ce, part, 2)}.items():  # fmt: skip
+        for direction in DIRECTIONS:
+            by_hand = [recall(rank(part)[direction], part) for part in parts]
+            for metric in ("R@1", "R@5"):
+                row = rows[(rows["method"] == method) & (rows["direction"] == direction) & (rows["metric"] == metric) & (rows["seed"] == "0")].iloc[0]
+                assert row["value"] == pytest.approx(np.mean([fold[metric] for fold in by_hand]))
+                assert row["ci_low"] <= row["value"] <= row["ci_high"]
+    assert set(zip(rows["direction"], rows["n_queries"], rows["n_items"], strict=True)) == {("image_retrieval", 16, 2), ("text_retrieval", 8, 4)}
+    assert set(plain.frame["n_items"]) == {8, 16}
+    one = rows[(rows["method"] == "BE") & (rows["metric"] == "R@1") & (rows["seed"] == "0")]["value"].tolist()
+    assert one != plain.frame[(plain.frame["metric"] == "R@1") & (plain.frame["seed"] == "0")]["value"].tolist(), "a smaller gallery is easier"
+    be_of, ce_of = (recipes[model, str(small_data.manifest), 0] for model in ("BE", "CE"))
+    publish(results, str(tmp_path / "out"), "table1", [be_of, ce_of], {}, title="x", table=plain_table(headline(rows)), figures={})
+
+
 def test_match_losses_are_those_that_training_minimises(recipes: dict[Any, Any], small_data: Any) -> None:
     recipe = replace(recipes["CE", str(small_data.manifest), 0], match_batch_size=6)
     dev = load_dataset(recipe.dataset, "dev")
@@ -188,9 +227,9 @@ def test_match_losses_are_those_that_training_minimises(recipes: dict[Any, Any],
 def test_settings_and_departures_come_from_the_parameters_of_a_notebook() -> None:
     parameters = {"seeds": 3, "multilingual_start": "minilm", "pretrain_steps": 300, "alignment_steps": 200, "multilingual_learning_rate": 3e-4,
                   "ce_steps": 8, "be_steps": 4, "joint_steps": 6, "batch_size": 128, "match_batch_size": 64,
-                  "region_dropout": 0.4, "precision": "bf16"}  # fmt: skip
+                  "region_dropout": 0.4, "precision": "bf16", "gradient_checkpointing": True}  # fmt: skip
     assert settings_of(parameters) == {"pretrain_steps": 300, "alignment_steps": 200, "learning_rate": 3e-4, "batch_size": 128, "match_batch_size": 64,
-                                       "region_dropout": 0.4, "precision": "bf16"}
+                                       "region_dropout": 0.4, "precision": "bf16", "gradient_checkpointing": True}
     start, steps = departures(parameters, "M3P")
     assert start == ("Ours: 3 seed(s); start: minilm (the paper's: M3P), then 300 steps of contrastive and match pretraining and 200 steps of the "
                      "triplet loss on the training split.")  # fmt: skip

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import ChainMap
+from collections import ChainMap, Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mmr_kit.cache import cached, file_hash, identity_hash
+from mmr_kit.cache import cached, identity_hash
 from mmr_kit.data import pictograms
 from mmr_kit.data.captions import SPLITS, Caption, read_captions
+from mmr_kit.data.fingerprints import Stamp, caption_files, fingerprint, stamp, store_files
 from mmr_kit.data.manifests import CaptionFile, Files, Manifest, load_manifest
 from mmr_kit.data.pictures import PictureFault, open_picture
 from mmr_kit.data.regions import Regions, RegionStore
@@ -31,6 +32,7 @@ class RetrievalDataset:
 
     `captions` stand in the order of their images. The first `query_images` images and `query_captions` captions are queries; whatever follows was merged in
     as distractors and belongs to the collections only. Directions: "image_retrieval" (caption -> images), "text_retrieval" (image -> captions).
+    folds: see `galleries`.
     """
 
     name: str
@@ -44,6 +46,7 @@ class RetrievalDataset:
     query_images: int = -1
     query_captions: int = -1
     paper_dataset: str | None = None
+    folds: int = 0
 
     def __post_init__(self) -> None:
         if self.query_images < 0:
@@ -70,6 +73,23 @@ class RetrievalDataset:
         """Ids of the collection that is searched."""
         return self.image_ids if direction == "image_retrieval" else self.caption_ids
 
+    def galleries(self) -> list[RetrievalDataset]:
+        """What is searched apart: the data set itself or, where it has folds, so many consecutive parts of its images with their captions.
+
+        As each part has as many queries as any other (give or take a caption), the mean over all queries is the mean over the folds.
+        """
+        if not self.folds:
+            return [self]
+        if self.folds > len(self.image_ids):
+            raise InputError(f"{self.name} {self.split}: {len(self.image_ids)} images cannot be searched in {self.folds} folds")
+        return [self._part(rows) for rows in np.array_split(np.arange(len(self.image_ids)), self.folds)]
+
+    def _part(self, rows: np.ndarray) -> RetrievalDataset:
+        """The images of these rows, in this order, with all their captions, as a data set of one gallery."""
+        ids = [self.image_ids[row] for row in rows]
+        captions = [self.captions[row] for row in np.flatnonzero(np.isin(self.caption_image, rows))]
+        return replace(self, image_ids=ids, captions=captions, query_images=-1, query_captions=-1, folds=0)
+
     def relevance(self, direction: str) -> dict[str, set[str]]:
         """Relevant items of each query: a caption's image; an image's captions."""
         relevant: dict[str, set[str]] = {query: set() for query in self.query_ids(direction)}
@@ -88,21 +108,23 @@ class RetrievalDataset:
     def subset(self, images: int, seed: int = 0) -> RetrievalDataset:
         """`images` of the images, drawn at random by `seed`, with all their captions; a smaller subset of the same seed is part of a larger one.
 
-        Its name says how many images it has: numbers of galleries of different sizes must not be confused.
+        Its name says how many images it has: numbers of galleries of different sizes must not be confused. It has no folds.
         """
         if not 0 < images <= len(self.image_ids):
             raise InputError(f"{self.name} {self.split}: a subset of {images} images was asked for, there are {len(self.image_ids)}")
         chosen = np.sort(np.random.default_rng([seed, 77]).permutation(len(self.image_ids))[:images])
-        keep = {self.image_ids[row] for row in chosen}
-        return replace(self, name=f"{self.name}_{images}", image_ids=[self.image_ids[row] for row in chosen],
-                       captions=[caption for caption in self.captions if caption.image_id in keep], query_images=-1, query_captions=-1)
+        return replace(self._part(chosen), name=f"{self.name}_{images}")
 
     def merged(self, *others: RetrievalDataset) -> RetrievalDataset:
         """The same queries against a collection that also holds the images and captions of `others` (paper, Table 5)."""
+        if self.folds:
+            raise InputError(f"{self.name}: is searched in {self.folds} folds and cannot be merged with others; take the data set without folds")
         parts = [self, *others]
         image_ids = [image_id for part in parts for image_id in part.image_ids]
         if len(set(image_ids)) < len(image_ids):
-            raise InputError(f"{' + '.join(part.name for part in parts)}: an image occurs in two of the merged data sets")
+            twice = next(image_id for image_id, count in Counter(image_ids).items() if count > 1)
+            raise InputError(f"{' + '.join(part.name for part in parts)}: image {twice!r} occurs in two of the merged data sets; where it is another picture, "
+                             "give the manifest of one an image_prefix")  # fmt: skip
         pictures = {image_id: part.picture for part in parts for image_id in part.image_ids}
         return replace(self, name=" + ".join(part.name for part in parts), image_ids=image_ids, captions=[c for part in parts for c in part.captions],
                        regions=ChainMap(*[_as_dict(part.regions) for part in parts]), known_fits=None,
@@ -152,8 +174,10 @@ def load_dataset(name_or_path: str | Path | Manifest, split: str = "test", langu
     if empty:
         raise InputError(f"{manifest.name}: image {empty[0]!r} of its {split} split has no caption in {', '.join(languages)}"
                          f"{f' (and {len(empty) - 1} more)' if len(empty) > 1 else ''}; add captions or take the image out")
-    return RetrievalDataset(manifest.name, split, list(by_image), [c for captions in by_image.values() for c in captions], source.regions, source.fingerprint,
-                            source.picture, source.fits, paper_dataset=manifest.paper_dataset)
+    folds = files.folds if files and split == "test" else 0
+    return RetrievalDataset(manifest.name, split, list(by_image), [c for captions in by_image.values() for c in captions], source.regions,
+                            identity_hash([source.fingerprint, folds]) if folds else source.fingerprint, source.picture, source.fits,
+                            paper_dataset=manifest.paper_dataset, folds=folds)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -181,25 +205,18 @@ def _read_generated(folder: Path, fingerprint: str) -> _Source:
     return _Source(read_captions(folder / "captions.jsonl", "jsonl", ""), RegionStore(folder / "regions"), fingerprint, facts.picture, facts.fits)
 
 
-def _parts(files: Files, folder: Path) -> list[Path]:
-    """The files that a stored data set consists of, pictures aside."""
-    named = [folder / path for file in files.captions for path in (file.path, file.images) if path]
-    captions = [path for name in dict.fromkeys(named) for path in (sorted(name.glob("*.txt")) if name.is_dir() else [name])]
-    return captions + sorted((folder / files.regions).glob("*.npy")) + [folder / files.regions / "images.json"]
-
-
-def _changes(files: Files, folder: Path) -> tuple[tuple[str, int], ...]:
-    """Each file, and when it was last changed: as long as that stays, it need not be read again."""
-    return tuple((str(path), path.stat().st_mtime_ns if path.exists() else 0) for path in _parts(files, folder))
+def _changes(files: Files, folder: Path) -> tuple[tuple[str, Stamp], ...]:
+    """Each file that the data set consists of, pictures aside, and its stamp: as long as that stays, it need not be read again."""
+    return tuple((str(path), stamp(path)) for path in (*caption_files(files, folder), *store_files(folder / files.regions)))
 
 
 @lru_cache(maxsize=8)
-def _stored(files: Files, folder: Path, *changes: tuple[str, int]) -> _Source:
+def _stored(files: Files, folder: Path, *changes: tuple[str, Stamp]) -> _Source:
     captions = stored_captions(files, folder)
     store = RegionStore(folder / files.regions)
     regions = _Prefixed(store, files.image_prefix) if files.image_prefix else store
-    fingerprint = identity_hash([file_hash(path) for path in _parts(files, folder)])
-    return _Source(captions, regions, fingerprint, photographs(folder / files.pictures if files.pictures else None, files.image_prefix), None)
+    pictures = photographs(folder / files.pictures if files.pictures else None, files.image_prefix)
+    return _Source(captions, regions, fingerprint(files, folder), pictures, None)
 
 
 def stored_captions(files: Files, folder: Path) -> list[Caption]:

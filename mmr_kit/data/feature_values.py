@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from mmr_kit.data.reading import fault_of_id
 from mmr_kit.data.regions import Regions
 from mmr_kit.errors import InputError
 
@@ -46,9 +46,9 @@ def located(place: Callable[..., str], *arguments: Any) -> Iterator[None]:
 
 
 def image_id(text: str) -> str:
-    """The id, if it can serve in file names and TREC files; raises Fault for one with '/', '\\', '..', white space or control characters, or too long."""
-    if not text or not text.isprintable() or re.search(r"[\s/\\]|\.\.|^\.$", text):
-        raise Fault("image id", f"{text[:60]!r}; an id must not be empty nor contain '/', '..', white space or control characters")
+    """The id, if it can serve in file names and TREC files; raises Fault for one that cannot (see `fault_of_id`), or is too long."""
+    if fault := fault_of_id(text):
+        raise Fault("image id", f"{text[:60]!r} {fault}")
     if len(text.encode()) > ID_BYTES:
         raise Fault("image id", f"{text[:60]!r}... is {len(text.encode())} bytes long, at most {ID_BYTES} are allowed")
     return text

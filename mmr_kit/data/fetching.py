@@ -6,16 +6,14 @@ import logging
 from collections.abc import Callable
 from pathlib import Path
 
-from mmr_kit.data import lock
+from mmr_kit.data import downloading, lock
 from mmr_kit.data.archives import unpack
 from mmr_kit.data.manifests import STORE, Download, Manifest
 from mmr_kit.errors import InputError
 
-TIMEOUT = 60  # seconds without an answer
-
 
 def fetch(manifest: Manifest, say: Callable[[str], None]) -> None:
-    """Get what the manifest's downloads name and is not here. `say` is told each step. A second call goes on with the files that are missing.
+    """Get what the manifest's downloads name and is not here. `say` is told each step. A second call goes on with what is missing, within a file too.
 
     An archive that was deleted stays so while nothing is missing that may have come from it. Raises InputError where a file cannot be got, is not what it was
     at first sight, or is a bad archive.
@@ -46,7 +44,10 @@ def _get(url: str, path: Path, known: str | None) -> None:
     import pooch
 
     pooch.get_logger().setLevel(logging.ERROR)
-    downloader = pooch.HTTPDownloader(progressbar=True, timeout=TIMEOUT)
+
+    def downloader(url: str, target: str, _pooch: object) -> None:
+        downloading.download(url, path, Path(target))
+
     try:
         pooch.retrieve(url, known_hash=f"sha256:{known}" if known else None, fname=path.name, path=path.parent, downloader=downloader)
     except (OSError, ValueError) as error:  # also of the network; ValueError: another hash than at first sight

@@ -77,7 +77,8 @@ class RegionSources(_Strict):
 class Files(_Strict):
     """Where the parts of a stored data set lie, below the data folder.
 
-    image_prefix stands before every image id of the files, so that data sets whose images are numbered alike can be merged.
+    image_prefix stands before every image id of the files, so that data sets whose images are numbered alike can be merged. folds: the test images are
+    searched in so many galleries of (nearly) the same size, taken in the order of the files, each with its own queries; 0: in one.
     """
 
     captions: tuple[CaptionFile, ...]
@@ -85,6 +86,7 @@ class Files(_Strict):
     regions_from: RegionSources | None = None
     pictures: Relative | None = None
     image_prefix: str = Field(default="", pattern=r"^[\w.-]*$")
+    folds: NonNegativeInt = 0
 
 
 class Download(_Strict):
@@ -134,7 +136,7 @@ class Manifest(_Strict):
     title: str
     licence: str
     source: str
-    paper_dataset: str | None = Field(default=None, description="the paper's data set beside whose numbers results stand")
+    paper_dataset: str | None = Field(default=None, description="the paper's data set beside whose numbers results stand; none: they stand alone")
     features: str | None = None
     downloads: tuple[Download, ...] = ()
     by_hand: tuple[str, ...] = ()

@@ -24,7 +24,6 @@ from mmr_kit.errors import InputError
 
 COLUMNS, OPTIONAL = ("image", "caption"), ("language", "split")
 CAPTIONS, REGIONS, PICTURES = "captions.jsonl", "regions", "pictures"
-BESIDE = "Flickr30k 1k"  # of the paper's data sets the one of photographs with captions that most resembles one's own; the manifest may name another
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 LANGUAGE = re.compile(r"[A-Za-z0-9-]+")
 
@@ -67,7 +66,6 @@ def add_dataset(name: str, pictures: Path, captions: Path, folder: Path, extract
     atomic_write(folder / CAPTIONS, "".join(json.dumps(asdict(caption), ensure_ascii=False) + "\n" for caption in kept))
     content = {
         "name": name, "title": f"{name}, photographs and captions of one's own", "licence": licence, "source": f"made from {captions.name} by mmr data add",
-        "paper_dataset": BESIDE,
         "files": {"captions": [{"path": CAPTIONS, "format": "jsonl", "language": ""}], "regions": REGIONS, "pictures": PICTURES},
     }  # fmt: skip
     atomic_write(manifest, yaml.safe_dump(content, sort_keys=False, allow_unicode=True))

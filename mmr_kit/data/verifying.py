@@ -1,4 +1,4 @@
-"""Whether a stored data set is whole: its files' hashes, how many images and captions it has, and whether each captioned image has regions."""
+"""Whether a stored data set is whole: hashes of files and region store, how many images and captions, and whether each captioned image has regions."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from mmr_kit.data import lock
 from mmr_kit.data.captions import SPLITS, Caption
 from mmr_kit.data.datasets import stored_captions
+from mmr_kit.data.fingerprints import damaged, store_hashes
 from mmr_kit.data.manifests import Expected, Manifest
 from mmr_kit.data.regions import RegionStore
 from mmr_kit.errors import InputError
@@ -36,6 +37,9 @@ def verify(manifest: Manifest) -> Iterator[Finding]:
     if not (folder / files.regions).exists():
         yield False, f"{files.regions}: no region store yet; `mmr data status {manifest.name}` says what to do"
         return
+    altered = damaged(folder / files.regions)
+    store_hashes(folder / files.regions)  # remembered from now on
+    yield not altered, f"{files.regions}: {f'{altered[0]} is NOT what it was; prepare the store again' if altered else 'its content is as remembered'}"
     store = RegionStore(folder / files.regions)
     without = sorted({caption.image_id for caption in captions} - {files.image_prefix + image_id for image_id in store})
     lacks = f"{len(without)} images have captions but no regions, {without[0]!r} for one" if without else "every image that has captions has regions"

@@ -85,6 +85,15 @@ class Backbone(nn.Module):
         self.transformer.encoder.layer = self.transformer.encoder.layer[::2]
         self.config.num_hidden_layers = len(self.transformer.encoder.layer)
 
+    def checkpoint_gradients(self) -> None:
+        """In training, keep of each layer its input alone and compute the rest again on the way back: the same gradients from less memory, in more time.
+
+        Raises InputError where the Transformer has no such layers.
+        """
+        if not self.transformer.supports_gradient_checkpointing:
+            raise InputError(f"a {self.config.model_type} model knows no gradient checkpointing; train it with gradient_checkpointing off")
+        self.transformer.activation_checkpointing_enable()
+
     def tokenize(self, captions: list[str]) -> list[list[int]]:
         """Token ids of captions, `[CLS]` and `[SEP]` included, at most `max_tokens` each."""
         return self.tokenizer(captions, truncation=True, max_length=self.max_tokens, add_special_tokens=True)["input_ids"]

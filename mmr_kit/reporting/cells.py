@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from html import escape
 
@@ -18,7 +18,7 @@ Line = tuple[str, str]  # group, method
 class Cell:
     """Ours with half of its 95% interval, and the paper's number; None where there is none.
 
-    mark: the sign of the note on the printed number; form: how Python formats the numbers.
+    mark, own_mark: the signs of the notes on the printed number and on ours; form: how Python formats the numbers, or a function that does.
     """
 
     ours: float | None = None
@@ -27,16 +27,18 @@ class Cell:
     best: bool = False
     paper_best: bool = False
     mark: str = ""
-    form: str = ".1f"
+    form: str | Callable[[float], str] = ".1f"
+    own_mark: str = ""
 
     def texts(self) -> tuple[str, str, str]:
         """Ours, half of its interval and the paper's number as text; "" where there is none."""
-        ours, half, paper = ("" if value is None else format(value, self.form) for value in (self.ours, self.half, self.paper))
+        form = self.form if callable(self.form) else f"{{:{self.form}}}".format
+        ours, half, paper = ("" if value is None else form(value) for value in (self.ours, self.half, self.paper))
         return ours, half, paper
 
     def __str__(self) -> str:
         ours, half, paper = self.texts()
-        return " ".join([*([ours] if ours else []), *([f"±{half}"] if half else []), *([f"({paper}{self.mark})"] if paper else [])]) or "–"
+        return " ".join([*([ours + self.own_mark] if ours else []), *([f"±{half}"] if half else []), *([f"({paper}{self.mark})"] if paper else [])]) or "–"
 
     __repr__ = __str__
 
@@ -135,20 +137,20 @@ def _edge(edge: bool) -> str:
 
 def _html_cell(cell: Cell) -> str:
     ours, half, paper = cell.texts()
-    own = (f"<b>{ours}</b>" if cell.best else ours) + (f"&nbsp;<small>±{half}</small>" if half else "")
+    own = (f"<b>{ours}</b>" if cell.best else ours) + cell.own_mark + (f"&nbsp;<small>±{half}</small>" if half else "")
     printed = f"<i>{f'<b>{paper}</b>' if cell.paper_best else paper}{cell.mark}</i>" if paper else ""
     return "<br>".join(part for part in (own, printed) if part) or "–"
 
 
 def _markdown_cell(cell: Cell) -> str:
     ours, half, paper = cell.texts()
-    own = (f"**{ours}**" if cell.best else ours) + (f" ±{half}" if half else "")
+    own = (f"**{ours}**" if cell.best else ours) + markdown_cell(cell.own_mark) + (f" ±{half}" if half else "")
     printed = (f"***{paper}***" if cell.paper_best else f"*{paper}*") + cell.mark if paper else ""
     return "<br>".join(part for part in (own, printed) if part) or "–"
 
 
 def _tex_cell(cell: Cell) -> str:
     ours, half, paper = cell.texts()
-    own = (rf"\textbf{{{ours}}}" if cell.best else ours) + (rf" {{\tiny$\pm${half}}}" if half else "")
-    printed = (rf"\textbf{{\textit{{{paper}}}}}" if cell.paper_best else rf"\textit{{{paper}}}") + tex(cell.mark) if paper else ""
+    own = (rf"\textbf{{{ours}}}" if cell.best else tex(ours)) + tex(cell.own_mark) + (rf" {{\tiny$\pm${tex(half)}}}" if half else "")
+    printed = (rf"\textbf{{\textit{{{paper}}}}}" if cell.paper_best else rf"\textit{{{tex(paper)}}}") + tex(cell.mark) if paper else ""
     return " / ".join(part for part in (own, printed) if part) or "--"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from mmr_kit.reporting.results import COLUMNS, FINDINGS, read_results
+from mmr_kit.reporting.results import COLUMNS, FINDINGS, OF_MACHINE, read_results
 from mmr_kit.reporting.trec import read_qrels, read_run
 
 
@@ -44,13 +44,13 @@ def check_runs(rows: pd.DataFrame, folder: Path) -> None:
 def check_reference(rows: pd.DataFrame, reference: str, tolerance: float) -> None:
     """Compare with the csv of an earlier run, number by number, in points; raises CheckFailed. Without a reference there is nothing to compare.
 
-    Times (metrics in ms) depend on the machine and are left out.
+    Times and whatever else measures the machine (OF_MACHINE) are left out.
     """
     if reference:
-        rows = rows[~rows["metric"].str.endswith("_ms")]
+        rows = rows[~rows["metric"].str.endswith(OF_MACHINE)]
         keys = [name for name in COLUMNS if name not in FINDINGS and name != "profile"]
         earlier = read_results(Path(reference))
-        both = rows.merge(earlier[~earlier["metric"].str.endswith("_ms")], on=keys, how="outer", suffixes=("", "_reference"), indicator=True)
+        both = rows.merge(earlier[~earlier["metric"].str.endswith(OF_MACHINE)], on=keys, how="outer", suffixes=("", "_reference"), indicator=True)
         lonely = both[both["_merge"] != "both"]
         if len(lonely):
             raise CheckFailed(f"{len(lonely)} numbers are in this run or in {reference} only, the first: {lonely.iloc[0][keys].to_dict()}")

@@ -23,6 +23,12 @@ from mmr_kit.reporting.paper import paper_file
 
 AS_QUOTED = "as quoted"  # judged on printed numbers, nothing was measured
 MEASURED = "measured"
+POINTS_READING = (
+    "Differences are points of R@M or mR with the 95% interval of the paired bootstrap over queries (and seeds, where there are several), "
+    "on the largest gallery on which all the methods in question were measured. "
+    f"On a par: within {MARGIN:g} points, a margin fixed beforehand; the largest difference that the paper itself calls on a par is 1.9 points. "
+    "Far, harshly, considerably: by more than half of the smallest difference that the paper prints as its evidence, and by more than a par."
+)
 
 
 @dataclass(frozen=True)
@@ -67,17 +73,25 @@ def load_claims() -> dict[str, Claim]:
         raise InputError(f"{path}: a claim has the columns id, where, claim, printed_evidence, how_to_judge") from None
 
 
-def judge(specs: Mapping[str, Callable[[Evidence], Parts]], measured: Evidence, quoted: Sequence[str] = ()) -> Claims:
-    """Judge the claims of `specs` (claim id -> function from what was measured to the parts); those in `quoted` rest on printed numbers."""
+def judge(specs: Mapping[str, Callable[[Evidence], Parts]], measured: Evidence, quoted: Sequence[str] = (), reading: str = "") -> Claims:
+    """Judge the claims of `specs` (claim id -> function from what was measured to the parts); those in `quoted` rest on printed numbers.
+
+    reading: how to read the evidence, where it is not points of R@M or mR.
+    """
     claims = load_claims()
-    return Claims(tuple(Judgement(claims[id_], tuple(spec(measured)), AS_QUOTED if id_ in quoted else MEASURED) for id_, spec in specs.items()))
+    judged = (Judgement(claims[id_], tuple(spec(measured)), AS_QUOTED if id_ in quoted else MEASURED) for id_, spec in specs.items())
+    return Claims(tuple(judged), reading or POINTS_READING)
 
 
 @dataclass(frozen=True)
 class Claims:
-    """Judged claims, as a frame, csv, HTML, Markdown or LaTeX; the verdict is always a word and a symbol, never a colour alone."""
+    """Judged claims, as a frame, csv, HTML, Markdown or LaTeX; the verdict is always a word and a symbol, never a colour alone.
+
+    reading: how to read the evidence, printed below it.
+    """
 
     judgements: tuple[Judgement, ...]
+    reading: str = POINTS_READING
 
     def __getitem__(self, claim_id: str) -> Judgement:
         return next(judgement for judgement in self.judgements if judgement.claim.id == claim_id)
@@ -132,16 +146,6 @@ class Claims:
             evidence = r" \newline ".join(tex(line) for line in j.evidence)
             lines.append(rf"{tex(j.claim.id)} & {tex(j.claim.claim)} & {tex(j.verdict + self._basis(j, ' (', ')'))} & {evidence} \\")
         return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", "", tex(self.reading), ""])
-
-    @property
-    def reading(self) -> str:
-        """How to read the evidence, printed below it."""
-        return (
-            "Differences are points of R@M or mR with the 95% interval of the paired bootstrap over queries (and seeds, where there are several), "
-            "on the largest gallery on which all the methods in question were measured. "
-            f"On a par: within {MARGIN:g} points, a margin fixed beforehand; the largest difference that the paper itself calls on a par is 1.9 points. "
-            "Far, harshly, considerably: by more than half of the smallest difference that the paper prints as its evidence, and by more than a par."
-        )
 
     @staticmethod
     def _basis(judgement: Judgement, before: str, after: str) -> str:

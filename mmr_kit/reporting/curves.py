@@ -18,8 +18,8 @@ from mmr_kit.reporting.layouts import COMBINATION_NAMES, DIRECTION_NAMES
 from mmr_kit.reporting.looks import LINES, PAPER_POINT, VARIANTS, Look, in_order, look_of, paper_handle, set_heading, style
 
 
-def learning_curves(histories: Mapping[str, Sequence[Mapping[str, float]]]) -> Figure:
-    """The losses and the dev score over training steps, a panel each.
+def learning_curves(histories: Mapping[str, Sequence[Mapping[str, float]]]) -> Figure | None:
+    """The losses and the dev score over training steps, a panel each; None where nothing was trained.
 
     histories: {label that begins with the method, "CE on pictograms_a, seed 0": the points of a training}; methods differ by colour and marker, further
     labels of one method by line style. Each point has `step`, any of its losses ("match loss", "triplet loss", ...) and,
@@ -27,7 +27,7 @@ def learning_curves(histories: Mapping[str, Sequence[Mapping[str, float]]]) -> F
     """
     losses = list(dict.fromkeys(key for points in histories.values() for point in points for key in point if key.endswith(" loss")))
     if not losses:
-        raise InputError("there is no training history to draw")
+        return None
     with style():
         height = 0.8 + 0.18 * len(histories) + 1.35 * len(losses) + 2
         fig, axes = plt.subplots(len(losses) + 1, 1, figsize=(5.4, height), sharex=True, layout="constrained", height_ratios=(*[1.0] * len(losses), 1.5))
@@ -151,7 +151,7 @@ def _log_axis(axis: Axes, places: Sequence[float]) -> None:
     """A logarithmic axis with ticks at the measured places, as many as find room."""
     ticks: list[float] = []
     for place in places:
-        if not ticks or math.log(place / ticks[-1]) > 0.13 * math.log(places[-1] / places[0]):
+        if not ticks or math.log(place / ticks[-1]) > 0.2 * math.log(places[-1] / places[0]):
             ticks.append(place)
     axis.set_xscale("log")
     axis.set_xticks(ticks)

@@ -34,13 +34,12 @@ from mmr_kit.errors import InputError
 from mmr_kit.reporting.provenance import CHECKOUT
 from mmr_kit.reporting.report_numbers import KEY, TOLD, number_key
 from mmr_kit.reporting.report_sections import paper_order
-from mmr_kit.reporting.results import MEAN, headline, read_results
+from mmr_kit.reporting.results import MEAN, OF_MACHINE, headline, read_results
 from mmr_kit.reporting.student import t_quantile
 
 FALSE_ALARM = 0.01  # chance that a table in which nothing has changed has a number that is called different
 AS_PRINTED = 0.05  # points within which two percentages are printed alike
 RELATIVE = 5e-6  # the same for all other numbers, which have six digits
-TIMES = ("_ms", "_s")  # endings of metrics that measure the machine: not compared
 
 
 class Outcome(StrEnum):
@@ -123,7 +122,7 @@ def compare_folders(folder: Path, reference: Path) -> list[TableComparison]:
 def compare(name: str, rows: pd.DataFrame, reference: pd.DataFrame) -> TableComparison:
     """Compare the result frames of one table (`read_results`)."""
     fresh, earlier = _cells(rows), _cells(reference)
-    times = [key for key in {**earlier, **fresh} if key[KEY.index("metric")].endswith(TIMES)]
+    times = [key for key in {**earlier, **fresh} if key[KEY.index("metric")].endswith(OF_MACHINE)]
     keys = [key for key in {**earlier, **fresh} if key not in times]
     spreads = _spreads(earlier)
     tested = sum(key in fresh and key in earlier and fresh[key].kind in spreads for key in keys)

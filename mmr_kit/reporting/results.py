@@ -35,6 +35,7 @@ COLUMNS = (
 WHOLE = ("k", "n_queries", "n_items")
 REAL = ("lambda", "value", "ci_low", "ci_high", "paper_value")
 FINDINGS = ("value", "ci_low", "ci_high", "n_queries", "n_items", "paper_value", "erratum", "run")  # all other columns say what was measured: the key
+OF_MACHINE = ("_ms", "_s", "_between_ways")  # endings of metrics that measure the machine: times, speeds, how far two ways of computing agree
 MEAN = "mean"  # the seed column of a mean over seeds
 
 
@@ -56,7 +57,7 @@ class Results:
     """The numbers of one table, collected by a notebook and written at its end.
 
     table: "table1", ...: names the paper's table where there is one, and the folder of the runs. run_depth: items a query in the run files.
-    paper_datasets: {our data set: the paper's data set beside which it stands}, and measured: what was ranked, query by query, for claims and mean
+    paper_datasets: {our data set: the paper's data set beside which it stands, "" for none}, and measured: what was ranked, query by query, for claims and mean
     recalls; both filled by `add_rankings`.
     """
 
@@ -119,7 +120,7 @@ class Results:
             for seed, values, run in series:
                 mean, low, high = bootstrap_interval(values[:, :, column])
                 self.add(**what, metric=f"R@{m}", value=100 * mean, ci_low=100 * low, ci_high=100 * high, seed=seed, run=run, **printed)
-        if beside:
+        if beside or what["dataset"] not in self.paper_datasets:
             self.paper_datasets[str(what["dataset"])] = beside
         self.measured.append(Measured(what, hits, tuple(str(seed) for seed in rankings)))
         return hits

@@ -23,22 +23,23 @@ def side_by_side(number: int, rows: pd.DataFrame, paper_datasets: Mapping[str, s
     """Table `number` (1, 2, 5 to 9): the paper's lines in the paper's groups, our numbers in the lines that were measured, literature rows as quoted.
 
     rows: one result row a number (`results.headline`); what was measured beyond the paper has lines of its own. paper_datasets: {our data set: the
-    paper's} as `Results.paper_datasets` has it, "" for none. notes: departures from the paper, printed below.
+    paper's} as `Results.paper_datasets` has it; "", or one that the table does not have, for none. notes: departures from the paper, printed below.
     """
     if number not in LAYOUTS:
         raise InputError(f"no layout for Table {number}; there are {', '.join(map(str, LAYOUTS))}")
     layout, printed = LAYOUTS[number], LAYOUTS[number].printed()
     marks = {note: MARKS[i % len(MARKS)] * (1 + i // len(MARKS)) for i, note in enumerate(dict.fromkeys(note for note in printed["erratum"] if note))}
     ours, printed = _in_common_terms(layout.shown(rows), printed, paper_datasets)
+    known = set(printed["dataset"]) - {""}
     cells: Cells = {}
     order: dict[Line, float] = {}
     errata: dict[str, list[str]] = {}
     for dataset in dict.fromkeys(rows["dataset"]):
         if dataset not in paper_datasets:
             raise InputError(f"beside which of the paper's data sets does {dataset!r} stand? Name it in paper_datasets")
-        beside = paper_datasets[dataset]
+        beside = paper_datasets[dataset] if paper_datasets[dataset] in known else ""
         heading = f"{dataset} (paper: {beside})" if beside else dataset
-        for row in _records(printed[printed["dataset"] == beside]):
+        for row in _records(printed[printed["dataset"] == beside]) if beside else []:
             line, headings = (layout.group(row), _quoted(row) or layout.name(row)), layout.headings(row)
             order.setdefault(line, layout.order(row))
             cells.setdefault((heading, *headings), {})[line] = Cell(paper=row["value"], mark=marks.get(row["erratum"], ""))
@@ -51,17 +52,15 @@ def side_by_side(number: int, rows: pd.DataFrame, paper_datasets: Mapping[str, s
             if at.ours is not None:
                 raise InputError(f"Table {number}: two rows for {', '.join(filter(None, (*line, *column)))}; give one row a number (`headline`)")
             cells[column][line] = replace(_ours(row), paper=at.paper, mark=at.mark)
-    if not any(cell.paper for of in cells.values() for cell in of.values()):
-        raise InputError(f"none of the data sets stands beside one of the paper's Table {number}")
     groups = list(dict.fromkeys(group for group, _ in order))
     lines = sorted(order, key=lambda line: (groups.index(line[0]), order[line]))
     explained = (f"{marks[note]} {where[0] if len(set(where)) == 1 else ''}{note}" for note, where in errata.items())
     quoted = " Rows with a citation are quoted from the paper." if any(map(_quoted, _records(printed))) else ""
-    caption = (
-        f"Measured here ± half of the 95% bootstrap interval over {_spread(rows)}; in italics: as printed in the paper. "
-        f"{layout.about} Bold: the highest of its group.{quoted}"
-    )
-    return SideBySide(_frame(_with_best(cells), lines), caption, (*explained, *notes))
+    has_printed = any(cell.paper is not None for of in cells.values() for cell in of.values())
+    beside_ours = "in italics: as printed in the paper" if has_printed else f"none of the data sets stands beside one of the paper's Table {number}"
+    caption = (f"Measured here ± half of the 95% bootstrap interval over {_spread(rows)}; {beside_ours}. {layout.about} "
+               f"Bold: the highest of its group.{quoted if has_printed else ''}")  # fmt: skip
+    return SideBySide(frame_of(_with_best(cells), lines), caption, (*explained, *notes))
 
 
 def table1(rows: pd.DataFrame, paper_datasets: Mapping[str, str], notes: Sequence[str] = ()) -> SideBySide:
@@ -85,7 +84,7 @@ def pivot_table(rows: pd.DataFrame, columns: Sequence[str] = ("dataset", "direct
         of[place] = replace(_ours(row), paper=number_of(row["paper_value"]))
     lines = _together(place for of in cells.values() for place in of)
     caption = f"Measured here ± half of the 95% bootstrap interval over {_spread(rows)}, in percent. Bold: the highest of its group."
-    return SideBySide(_frame(_with_best(cells), lines), caption, tuple(notes))
+    return SideBySide(frame_of(_with_best(cells), lines), caption, tuple(notes))
 
 
 def plain_table(rows: pd.DataFrame) -> SideBySide:
@@ -98,7 +97,7 @@ def plain_table(rows: pd.DataFrame) -> SideBySide:
         form = ".1f" if row["metric"] == "mR" or row["metric"].startswith("R@") else ",.6g"
         cells["", ", ".join(word for word in words if word)] = replace(_ours(row), paper=number_of(row["paper_value"]), form=form)
     caption = "Measured here ± half of the 95% interval; in italics: as printed in the paper."
-    return SideBySide(_frame({("", "", "value"): cells}, list(cells)), caption)
+    return SideBySide(frame_of({("", "", "value"): cells}, list(cells)), caption)
 
 
 def training_images(rows: pd.DataFrame, all_images: Mapping[str, int]) -> pd.Series:
@@ -183,7 +182,7 @@ def _together(places: Iterable[Place]) -> list[Place]:
     return sorted(once, key=lambda place: [first[place[:depth]] for depth in range(1, len(place) + 1)])
 
 
-def _frame(cells: Mapping[Column, Mapping[Line, Cell]], lines: Sequence[Line]) -> pd.DataFrame:
+def frame_of(cells: Mapping[Column, Mapping[Line, Cell]], lines: Sequence[Line]) -> pd.DataFrame:
     """Cells as a frame, with the lines that have a number in any column."""
     columns = _together(cells)
     frame = pd.DataFrame([[cells[column].get(line, Cell()) for column in columns] for line in lines])

@@ -24,6 +24,13 @@ class Ranking:
     scores: list[np.ndarray]
 
     @classmethod
+    def joined(cls, parts: Sequence[Ranking]) -> Ranking:
+        """The queries of all parts, of one direction, in turn; as deep as the shallowest of them."""
+        depth = min((len(items) for part in parts for items in part.candidate_ids), default=0)
+        return cls(parts[0].direction, [query for part in parts for query in part.query_ids],
+                   [items[:depth] for part in parts for items in part.candidate_ids], [scores[:depth] for part in parts for scores in part.scores])
+
+    @classmethod
     def from_scores(cls, direction: str, query_ids: Sequence[str], item_ids: Sequence[Sequence[str]], scores: Sequence[np.ndarray],
                     depth: int | None = None) -> Ranking:
         """Order each query's items (item_ids[q], same length as scores[q]) by falling score, then rising id, and keep the first `depth`."""

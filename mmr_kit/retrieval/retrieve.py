@@ -37,7 +37,11 @@ def search_images(caption: str, retriever: Model, dataset: Dataset, k: int = 20,
 
 
 def bi_encode(model: Model, dataset: Dataset, k: int = DEPTH) -> dict[str, Ranking]:
-    """BE in both directions: each caption and each image is embedded once."""
+    """BE in both directions: each caption and each image is embedded once. Each query is searched for in its own gallery of the data set."""
+    return _joined([_bi_encode(model, gallery, k) for gallery in dataset.galleries()])
+
+
+def _bi_encode(model: Model, dataset: Dataset, k: int) -> dict[str, Ranking]:
     images = model.embed_images([dataset.regions[image_id] for image_id in dataset.image_ids])
     captions = model.embed_texts(dataset.texts)
     return {"image_retrieval": _nearest("image_retrieval", dataset, captions, images, k),
@@ -51,10 +55,30 @@ def cooperate(retriever: Model, reranker: Model, dataset: Dataset, k: int = 20) 
 
 
 def cross_encode(model: Model, dataset: Dataset, progress: Progress | None = None) -> dict[str, Ranking]:
-    """CE alone (equation 1): every caption with every image, once; the grid serves both directions."""
+    """CE alone (equation 1): every caption with every image of its gallery, once; the grid serves both directions."""
+    galleries = dataset.galleries()
+    pairs = [len(gallery.texts) * len(gallery.image_ids) for gallery in galleries]
+    return _joined([_cross_encode(model, gallery, _after(sum(pairs[:place]), sum(pairs), progress)) for place, gallery in enumerate(galleries)])
+
+
+def _cross_encode(model: Model, dataset: Dataset, progress: Progress | None) -> dict[str, Ranking]:
     shape = len(dataset.texts), len(dataset.image_ids)
     grid = score_pairs(model, dataset, shape[0] * shape[1], lambda pairs: np.divmod(pairs, shape[1]), progress).reshape(shape)
     return {direction: _ranked(direction, dataset, grid if direction == "image_retrieval" else grid.T) for direction in DIRECTIONS}
+
+
+def _after(before: int, total: int, progress: Progress | None) -> Progress:
+    """The progress of a part of the work, told as that of the whole."""
+
+    def report(done: int, _: int) -> None:
+        if progress is not None:
+            progress(before + done, total)
+
+    return report
+
+
+def _joined(galleries: list[dict[str, Ranking]]) -> dict[str, Ranking]:
+    return galleries[0] if len(galleries) == 1 else {direction: Ranking.joined([of[direction] for of in galleries]) for direction in galleries[0]}
 
 
 def _nearest(direction: str, dataset: Dataset, queries: np.ndarray, items: np.ndarray, k: int) -> Ranking:

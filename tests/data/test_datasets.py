@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -86,8 +87,41 @@ def test_merging_changes_collections_only(smoke: RetrievalDataset) -> None:
     assert np.array_equal(merged.fits(range(3), range(3)), np.eye(3, dtype=bool)[[0, 0, 0]])
     again = merged.merged(load_dataset("smoke_b", "dev"))
     assert again.relevance("text_retrieval") == smoke.relevance("text_retrieval")
-    with pytest.raises(InputError, match="occurs in two"):
+    with pytest.raises(InputError, match=r"image '\w.*' occurs in two of the merged data sets; where it is another picture, give .* an image_prefix"):
         smoke.merged(smoke)
+
+
+@pytest.fixture
+def in_folds(small_data: Any) -> RetrievalDataset:
+    """Eight test images in three folds."""
+    small_data.manifest.write_text(small_data.manifest.read_text().replace("files: {", "files: {folds: 3, "))
+    return load_dataset(small_data.manifest, "test", ("en", "de"))
+
+
+def test_folds_are_consecutive_and_whole(in_folds: RetrievalDataset, small_data: Any) -> None:
+    parts = in_folds.galleries()
+    assert [len(part.image_ids) for part in parts] == [3, 3, 2]
+    assert [image_id for part in parts for image_id in part.image_ids] == in_folds.image_ids
+    assert [caption for part in parts for caption in part.captions] == in_folds.captions
+    for direction in ("image_retrieval", "text_retrieval"):
+        assert [query for part in parts for query in part.query_ids(direction)] == in_folds.query_ids(direction)
+        together = {query: items for part in parts for query, items in part.relevance(direction).items()}
+        assert together == in_folds.relevance(direction), "what is right lies in the fold of its query"
+    assert all(part.galleries() == [part] for part in parts)
+    assert [load_dataset(small_data.manifest, split).folds for split in ("train", "dev")] == [0, 0]
+
+
+def test_folds_are_another_gallery(in_folds: RetrievalDataset, small_data: Any) -> None:
+    small_data.manifest.write_text(small_data.manifest.read_text().replace("folds: 3, ", ""))
+    plain = load_dataset(small_data.manifest, "test", ("en", "de"))
+    assert plain.galleries() == [plain]
+    assert plain.fingerprint != in_folds.fingerprint, "so no ranking of the one is taken for one of the other"
+    assert in_folds.subset(5).folds == 0
+    assert in_folds.subset(5).image_ids == plain.subset(5).image_ids
+    with pytest.raises(InputError, match="small: is searched in 3 folds and cannot be merged"):
+        in_folds.merged(plain)
+    with pytest.raises(InputError, match="8 images cannot be searched in 9 folds"):
+        replace(in_folds, folds=9).galleries()
 
 
 def test_fits_tells_false_negatives() -> None:

@@ -194,7 +194,7 @@ def test_values_that_are_none(tmp_path: Path, format: str, kind: str) -> None:
     assert str(tmp_path) in message
 
 
-@pytest.mark.parametrize("image_id", ["a/b", "..", "a..b", "a b", " ", "", "a\u00a0b", "a\x00b", "a\\b", "\u2028", "x" * 300])
+@pytest.mark.parametrize("image_id", ["a/b", "..", "../b", "a b", " ", "", "a\u00a0b", "a\x00b", "a\\b", "\u2028", "x" * 300])
 @pytest.mark.parametrize("format", ["bottom_up_tsv", "vinvl_tsv", "oscar_pt"])
 def test_ids_that_are_no_names(tmp_path: Path, format: str, image_id: str) -> None:
     assert "image id" in refused(format, samples.WRITERS[format](tmp_path, [one(image_id=image_id)]), tmp_path / "store")

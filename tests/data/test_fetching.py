@@ -8,6 +8,7 @@ import json
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 
@@ -23,7 +24,9 @@ class Server:
     """Serves a folder; `asked` are the paths that were asked for."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder, self.asked = folder, (asked := [])
+        self.asked = (asked := [])
+        self.cut: dict[str, int] = {}  # path -> bytes after which the connection is cut
+        server = self
 
         class Handler(http.server.SimpleHTTPRequestHandler):
             def __init__(self, *args: object) -> None:
@@ -33,11 +36,14 @@ class Server:
                 asked.append(self.path)
                 super().do_GET()
 
+            def copyfile(self, source: BinaryIO, outputfile: BinaryIO) -> None:
+                outputfile.write(source.read(server.cut.get(self.path, -1)))
+
             def log_message(self, *_: object) -> None: ...
 
         self.http = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.address = f"http://127.0.0.1:{self.http.server_address[1]}/"
-        threading.Thread(target=self.http.serve_forever, daemon=True).start()
+        threading.Thread(target=self.http.serve_forever, args=(0.01,), daemon=True).start()
 
 
 @pytest.fixture
@@ -95,6 +101,22 @@ def test_a_file_that_changed_is_refused(server: Server, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"train\.txt: cannot be downloaded .*hash"):
         fetch(manifest(server), lambda _: None)
     assert not (tmp_path / "data" / "x" / "train.txt").exists()
+
+
+def test_a_download_that_was_broken_off_goes_on(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Through pooch: never a half file under the final name, and the hash that is pinned is that of the whole file."""
+    content, place = bytes(range(256)) * 8192, tmp_path / "data" / "x" / "train.txt"
+    (tmp_path / "served" / "train.txt").write_bytes(content)
+    monkeypatch.setattr(server, "cut", {"/train.txt": 300_000})
+    with pytest.raises(InputError, match=r"train\.txt: cannot be downloaded \(broken off after 300,000 of 2,097,152 bytes"):
+        fetch(manifest(server), lambda _: None)
+    assert sorted(path.name for path in place.parent.iterdir()) == ["raw", "train.txt.part"]
+    assert "x/train.txt" not in lock.pinned(tmp_path / "data")
+    monkeypatch.setattr(server, "cut", {})
+    fetch(manifest(server), lambda _: None)
+    assert place.read_bytes() == content
+    assert lock.pinned(tmp_path / "data")["x/train.txt"] == lock.content_hash(place)
+    assert sorted(path.name for path in place.parent.iterdir()) == ["raw", "train.txt"]
 
 
 def test_a_failed_download_leaves_nothing(server: Server, tmp_path: Path) -> None:

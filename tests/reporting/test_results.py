@@ -69,6 +69,10 @@ def test_the_papers_number_stands_beside(results: Results, gallery: Any, make_ra
     alone = Results("table1")
     alone.add_rankings({0: make_ranking(gallery)}, gallery, method="BE", paper_dataset="")
     assert alone.frame["paper_value"].isna().all()
+    assert alone.paper_datasets == {"pictograms_a": ""}
+    alone.add_rankings({0: make_ranking(gallery)}, gallery, method="CE")
+    alone.add_rankings({0: make_ranking(gallery)}, gallery, method="SEP+COOP", paper_dataset="")
+    assert alone.paper_datasets == {"pictograms_a": "MSCOCO 5k"}, "where any of its rows stands beside one"
     unprinted = Results("a_table_of_my_own")
     unprinted.add_rankings({0: make_ranking(gallery)}, gallery, method="BE")
     assert unprinted.frame["paper_value"].isna().all()

@@ -4,6 +4,7 @@ import re
 from html.parser import HTMLParser
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given
@@ -83,8 +84,23 @@ def test_the_caption_says_what_the_interval_is_over(rows: pd.DataFrame) -> None:
 def test_what_has_no_place_beside_the_paper(rows: pd.DataFrame) -> None:
     with pytest.raises(InputError, match="'pictograms_b' stand"):
         table1(rows, {"pictograms_a": "MSCOCO 5k"})
-    with pytest.raises(InputError, match="none of the data sets"):
-        table1(rows, dict.fromkeys(BESIDE, "CC 14k"))
+
+
+@pytest.mark.parametrize("beside", ["", "CC 14k"])
+def test_data_sets_that_stand_beside_none_of_the_paper_s(rows: pd.DataFrame, beside: str) -> None:
+    """All of them, or one of two: no heading, line or caption then speaks of the paper's numbers."""
+    table = table1(rows.assign(paper_value=np.nan), dict.fromkeys(BESIDE, beside))
+    assert all(cell.paper is None for cell in table.frame.to_numpy().ravel())
+    assert {heading for heading, _, _ in table.frame.columns} == set(BESIDE)
+    assert {name for _, name in table.frame.index} == set(rows["method"])
+    assert "none of the data sets stands beside one of the paper's Table 1. R@M in percent." in table.caption
+    assert "printed" not in table.caption
+    assert "quoted" not in table.caption
+    assert not table.notes
+    one = table1(rows, {"pictograms_a": "MSCOCO 5k", "pictograms_b": beside})
+    assert {heading for heading, _, _ in one.frame.columns} == {"pictograms_a (paper: MSCOCO 5k)", "pictograms_b"}
+    assert all(cell.paper is None for cell in one.frame["pictograms_b"].to_numpy().ravel())
+    assert "as printed in the paper" in one.caption
 
 
 class Grid(HTMLParser):

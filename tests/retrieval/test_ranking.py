@@ -22,6 +22,15 @@ def test_orders_by_falling_score_then_rising_id(queries: list[dict[str, int]], d
         assert ordered.tolist() == [items[item] for item in expected]
 
 
+def test_joined_rankings_are_as_deep_as_the_shallowest() -> None:
+    """So that they can be kept as arrays."""
+    deep = Ranking.from_scores("image_retrieval", ["q"], [["a", "b", "c"]], [np.array([1.0, 3.0, 2.0])])
+    other = Ranking.from_scores("image_retrieval", ["r", "s"], [["d", "e"], ["e", "d"]], [np.array([0.5, 0.25]), np.array([0.125, 0.75])])
+    joined = Ranking.joined([deep, other])
+    assert (joined.direction, joined.query_ids, joined.candidate_ids) == ("image_retrieval", ["q", "r", "s"], [["b", "c"], ["d", "e"], ["d", "e"]])
+    assert np.stack(joined.scores).tolist() == [[3.0, 2.0], [0.5, 0.25], [0.75, 0.125]]
+
+
 def test_scores_are_compared_as_float32() -> None:
     """What float64 tells apart and the files do not hold is a tie."""
     ranking = Ranking.from_scores("image_retrieval", ["q"], [["b", "a"]], [np.array([1.0, 1.0 - 1e-12])])

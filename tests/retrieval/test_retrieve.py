@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mmr_kit.errors import InputError
@@ -35,6 +35,9 @@ class Gallery:
 
     def item_ids(self, direction: str) -> list[str]:
         return self.image_ids if direction == "image_retrieval" else self.caption_ids
+
+    def galleries(self) -> "list[Gallery]":
+        return [self]
 
 
 class Table:
@@ -106,6 +109,41 @@ def test_cooperation_reorders_the_candidates_and_scores_each_pair_once(sizes: tu
             assert as_dict(rankings[direction])[query] == sorted(scores.items(), key=lambda pair: (-pair[1], pair[0]))
     assert reranker.scored == Counter(dict.fromkeys(asked, 1)), "pairs that both directions want are scored once"
     assert not retriever.scored
+
+
+class Folded(Gallery):
+    """Two images and four captions a fold, of which the first two are of its first image."""
+
+    def __init__(self, folds: int) -> None:
+        super().__init__(2 * folds, 4 * folds)
+        self.folds = folds
+
+    def galleries(self) -> list[Gallery]:
+        parts = []
+        for fold in range(self.folds):
+            part = Gallery(0, 0)
+            part.image_ids, part.caption_ids = self.image_ids[2 * fold : 2 * fold + 2], self.caption_ids[4 * fold : 4 * fold + 4]
+            part.texts, part.regions = self.texts[4 * fold : 4 * fold + 4], self.regions
+            parts.append(part)
+        return parts
+
+
+@settings(deadline=None)
+@given(st.integers(1, 4), st.integers(0, 99), st.integers(1, 3))
+def test_each_query_is_searched_for_in_its_own_fold(folds: int, seed: int, k: int) -> None:
+    gallery, model = Folded(folds), Table(4 * folds, 2 * folds, seed)
+    told: list[tuple[int, int]] = []
+    found = {"BE": bi_encode(model, gallery, k), "CE": cross_encode(model, gallery, lambda *progress: told.append(progress)),
+             "COOP": cooperate(model, model, gallery, k)}  # fmt: skip
+    assert told == [(8 * fold, 8 * folds) for fold in range(1, folds + 1)]
+    assert sum(model.scored.values()) <= 8 * folds * 2, "no pair across folds"
+    for direction in DIRECTIONS:
+        by_hand = {"BE": [bi_encode(model, part, k)[direction] for part in gallery.galleries()],
+                   "CE": [cross_encode(model, part)[direction] for part in gallery.galleries()],
+                   "COOP": [cooperate(model, model, part, k)[direction] for part in gallery.galleries()]}  # fmt: skip
+        for method, parts in by_hand.items():
+            assert found[method][direction].query_ids == gallery.query_ids(direction)
+            assert as_dict(found[method][direction]) == {query: items for part in parts for query, items in as_dict(part).items()}
 
 
 @given(SIZES)
