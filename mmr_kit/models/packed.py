@@ -16,21 +16,22 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from mmr_kit.models.int8 import int8_product
+
 PRECISIONS = ("no", "bf16", "int8")
 
 
 class Linear:
-    """x -> x W + b for one or more linear layers side by side, scaled; float32 in and out."""
+    """x -> x W + b for one linear layer, or several side by side, each scaled. Takes float32; gives float32, or the type of its products where `raw`."""
 
-    def __init__(self, layers: Iterable[nn.Linear], precision: str = "no", scales: tuple[float, ...] = (1.0, 1.0, 1.0)) -> None:
-        layers = list(layers)
-        weight = torch.cat([layer.weight.detach() * scale for layer, scale in zip(layers, scales, strict=False)])
-        biases = [layer.bias.detach() * scale if layer.bias is not None else layer.weight.new_zeros(len(layer.weight))
-                  for layer, scale in zip(layers, scales, strict=False)]  # fmt: skip
-        self._product = PRODUCTS[precision](weight, torch.cat(biases))
+    def __init__(self, layers: Iterable[nn.Linear], precision: str = "no", scales: Iterable[float] = (1.0,), raw: bool = False) -> None:
+        parts = list(zip(layers, scales, strict=True))
+        weight = torch.cat([layer.weight.detach() * scale for layer, scale in parts])
+        bias = torch.cat([(layer.bias.detach() if layer.bias is not None else layer.weight.new_zeros(layer.out_features)) * scale for layer, scale in parts])
+        self._product, self._raw = PRODUCTS[precision](weight, bias), raw
 
     def __call__(self, x: Tensor) -> Tensor:
-        return self._product(x)
+        return self._product(x) if self._raw else self._product(x).float()
 
 
 def _as_floats(weight: Tensor, bias: Tensor) -> Callable[[Tensor], Tensor]:
@@ -42,14 +43,7 @@ def _as_floats(weight: Tensor, bias: Tensor) -> Callable[[Tensor], Tensor]:
 
 def _as_bf16(weight: Tensor, bias: Tensor) -> Callable[[Tensor], Tensor]:
     product = _as_floats(weight.bfloat16(), bias.bfloat16())
-    return lambda x: product(x.bfloat16()).float()
-
-
-def _as_int8(weight: Tensor, bias: Tensor) -> Callable[[Tensor], Tensor]:
-    scales = (weight.abs().amax(1) / 127).clamp_min(1e-12)
-    quantised = torch.quantize_per_channel(weight, scales, torch.zeros(len(scales), dtype=torch.long), 0, torch.qint8)
-    packed = torch.ops.quantized.linear_prepack(quantised, bias)
-    return lambda x: torch.ops.quantized.linear_dynamic(x, packed)
+    return lambda x: product(x.bfloat16())
 
 
 def has_bf16(device: torch.device) -> bool:
@@ -57,7 +51,7 @@ def has_bf16(device: torch.device) -> bool:
     return device.type != "cpu" or torch.cpu._is_avx512_bf16_supported()
 
 
-PRODUCTS = {"no": _as_floats, "bf16": _as_bf16, "int8": _as_int8}
+PRODUCTS = {"no": _as_floats, "bf16": _as_bf16, "int8": int8_product}
 
 
 @dataclass(frozen=True)
@@ -81,7 +75,8 @@ class Layer:
         before = getattr(layer, "layernorm_before", None) or getattr(parts.attention, "LayerNorm", None)
         after = getattr(layer, "layernorm_after", None) or getattr(parts.intermediate, "LayerNorm", None)
         qkv = Linear([inner.query, inner.key, inner.value], precision, (inner.attention_head_size**-0.5, 1, 1))
-        out, up, down = (Linear([linear], precision) for linear in (parts.attention.output.dense, parts.intermediate.dense, parts.output.dense))
+        out, down = Linear([parts.attention.output.dense], precision), Linear([parts.output.dense], precision)
+        up = Linear([parts.intermediate.dense], precision, raw=True)  # the activation computes in float32 whatever it reads
         norms = (before, after) if before and after else (parts.attention.output.LayerNorm, parts.output.LayerNorm)
         return cls(inner.num_attention_heads, before is not None, qkv, out, up, parts.intermediate.intermediate_act_fn, down, norms)
 
