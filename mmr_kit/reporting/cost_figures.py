@@ -141,7 +141,7 @@ def time_axis(axis: Axes, which: str) -> None:
     """A logarithmic axis of seconds, with ticks at round times in their own units."""
     of = axis.xaxis if which == "x" else axis.yaxis
     low, high = of.get_view_interval()
-    steps = (1.0, 2.0, 5.0) if high < 30 * low else (1.0,)
+    steps = (1.0, 2.0, 5.0) if high < 300 * low else (1.0,)
     ticks = apart(sorted(step * time for time in ROUND_TIMES for step in steps if low <= step * time <= high), high / low)
     of.set_major_locator(FixedLocator(ticks))
     of.set_major_formatter(FuncFormatter(lambda value, _: duration(value)))
