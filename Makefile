@@ -4,7 +4,7 @@
 #   make ablations [PROFILE=demo]                                                what the paper tried and did not print
 #   make lab [ARGS="--no-browser --port 8889"]                                   JupyterLab on the notebooks
 #   make test [PYTEST_ARGS="-k metrics"]                                         lint, types, import walls, every test
-#   make bench                                                                   speed of search and reranking
+#   make bench                                                                   speed of search, reranking, evaluation and training
 #
 # A CPU-only PyTorch for a Linux machine without a GPU: PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu make ...
 
@@ -34,7 +34,7 @@ ifeq ($(PROFILE),paper-smoke)
 export MMR_DATA_DIR := $(MINIATURE)
 endif
 
-.PHONY: tables ablations pretrained pretraining lab test lint bench clean install install-test install-minilm
+.PHONY: tables ablations pretrained pretraining lab test lint bench clean install install-test install-minilm install-int8
 
 tables: $(if $(filter flickr8k,$(PROFILE)),install-minilm,install) $(if $(filter paper-smoke,$(PROFILE)),$(MINIATURE))
 	$(BIN)/mmr regenerate --profile $(PROFILE) $(ARGS)
@@ -69,7 +69,7 @@ lint: install-test
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 
-bench: install
+bench: install-int8
 	$(BIN)/python benchmarks/run.py
 
 install:
@@ -80,6 +80,9 @@ install-test:
 
 install-minilm:
 	$(INSTALL) minilm
+
+install-int8:
+	$(INSTALL) int8
 
 # Trained models (.mmr_cache) and results stay.
 clean:

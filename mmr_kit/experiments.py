@@ -14,15 +14,15 @@ import numpy as np
 from mmr_kit import cache
 from mmr_kit.data.datasets import RetrievalDataset, load_dataset
 from mmr_kit.errors import InputError
-from mmr_kit.models.retrieval_model import mixed_precision
+from mmr_kit.models.engine import Engine
 from mmr_kit.parallel import Progress, child_main, run_tasks
-from mmr_kit.recipes import SOURCE, Recipe, train_recipe
+from mmr_kit.recipes import ENGINE, SOURCE, Recipe, train_recipe
 from mmr_kit.retrieval.ranking import DIRECTIONS, Ranking
 from mmr_kit.retrieval.rerank import Candidates, score_candidates
 from mmr_kit.retrieval.retrieve import bi_encode, cross_encode
 
 MODULE = "mmr_kit.experiments"  # what a child runs
-RANKING_SOURCE = cache.identity_hash([SOURCE, cache.file_hash(Path(__file__))])  # as imported: the file may change while this program runs
+RANKING_SOURCE = cache.identity_hash([SOURCE, *map(cache.file_hash, [Path(__file__), *ENGINE])])  # as imported: the file may change while this program runs
 METHODS = {  # the paper's methods: which trained model retrieves (None: nothing does), which one reranks (None: nothing does)
     "CE": (None, "CE"),
     "BE": ("BE", None),
@@ -162,19 +162,17 @@ def _evaluate(evaluation: Evaluation, progress: Progress) -> Path:
             elapsed = time.monotonic() - started
             progress({"step": done, "steps": total, "pairs/s": done / elapsed, "seconds left": elapsed / done * (total - done)})
 
-        reranker = evaluation.reranker.model() if evaluation.reranker else None
-        with mixed_precision(evaluation.precision):
-            if evaluation.retriever is None:
-                assert reranker is not None
-                _save(folder, cross_encode(reranker, dataset, report).values(), dataset)
-            elif reranker is None:
-                _save(folder, bi_encode(evaluation.retriever.model(), dataset).values(), dataset)
-            else:
-                retriever = reranker if evaluation.retriever == evaluation.reranker else evaluation.retriever.model()
-                retrieved = list(bi_encode(retriever, dataset, evaluation.scored or evaluation.k).values())
-                _save(folder, retrieved, dataset)
-                for candidates in score_candidates(reranker, dataset, retrieved, report):
-                    np.save(folder / f"{candidates.direction}.matches.npy", np.stack(candidates.matches))
+        engines = {recipe: Engine(recipe.model(), evaluation.precision) for recipe in {evaluation.retriever, evaluation.reranker} if recipe}
+        if evaluation.retriever is None:
+            assert evaluation.reranker is not None
+            _save(folder, cross_encode(engines[evaluation.reranker], dataset, report).values(), dataset)
+        elif evaluation.reranker is None:
+            _save(folder, bi_encode(engines[evaluation.retriever], dataset).values(), dataset)
+        else:
+            retrieved = list(bi_encode(engines[evaluation.retriever], dataset, evaluation.scored or evaluation.k).values())
+            _save(folder, retrieved, dataset)
+            for candidates in score_candidates(engines[evaluation.reranker], dataset, retrieved, report):
+                np.save(folder / f"{candidates.direction}.matches.npy", np.stack(candidates.matches))
 
     return cache.cached("rankings", evaluation.identity(), build)
 

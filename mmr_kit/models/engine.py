@@ -18,7 +18,7 @@ from torch import Tensor
 from mmr_kit.data.regions import Regions
 from mmr_kit.errors import InputError
 from mmr_kit.models.backbone import Backbone
-from mmr_kit.models.packed import PRECISIONS, PackedLayers, has_bf16
+from mmr_kit.models.packed import PRODUCTS, PackedLayers, is_fast
 from mmr_kit.models.retrieval_model import Finish, RetrievalModel, check_pairs, mixed_precision, positions_at_once, rows_of_like_length, unit_length
 
 HELD_VALUES = 2**26  # values of embedded regions that are held at once: 256 MiB
@@ -27,21 +27,21 @@ HELD_VALUES = 2**26  # values of embedded regions that are held at once: 256 MiB
 class Engine:
     """Does what its model does (`embed_texts`, `embed_images`, `score_pairs`), so it goes wherever a model goes: `cooperate(Engine(be), Engine(ce), dataset)`.
 
-    precision: "no" (float32: the definition's results but for rounding), "bf16" (bfloat16 products; float32 on a processor that has none), or "int8". The
-    weights are taken when the engine is made: make a new one after training. `packed` is False where the backbone is no Transformer of the usual kind (CLIP, or
-    one of a user's own that computes in another way): then the model itself computes, bf16 by autocast.
+    precision: "no" (float32: the definition's results but for rounding), "bf16" or "fp16" (half-precision products; float32 on a processor that has no
+    instructions for them), or "int8" (see `int8`; on the CPU). The weights are taken when the engine is made: make a new one after training. `packed` is False
+    where the backbone is no Transformer of the usual kind (CLIP, or one of a user's own that computes in another way): then the model itself computes.
     """
 
     def __init__(self, model: RetrievalModel, precision: str = "no") -> None:
-        if precision not in PRECISIONS:
-            raise InputError(f"precision {precision!r}: choose {', '.join(PRECISIONS)}")
+        if precision not in PRODUCTS:
+            raise InputError(f"precision {precision!r}: choose {', '.join(PRODUCTS)}")
         self.model, backbone = model, model.backbone
-        self.precision = "no" if precision == "bf16" and not has_bf16(backbone.device) else precision
+        self.precision = precision if is_fast(precision, backbone.device) else "no"
         self.packed = _can_be_packed(backbone)
         if self.packed:
             self._layers = PackedLayers(backbone.transformer.encoder.layer, self.precision)
         elif precision == "int8":
-            raise InputError(f"a {backbone.kind} model cannot be computed in int8; choose no or bf16")
+            raise InputError(f"a {backbone.kind} model cannot be computed in int8; choose another precision")
 
     def embed_texts(self, captions: Sequence[str], normalize: bool = True, batch_size: int = 512) -> np.ndarray:
         """As `RetrievalModel.embed_texts`."""

@@ -1,5 +1,6 @@
 """The engine gives what the definition gives, for every kind of model."""
 
+import sys
 from collections.abc import Callable
 
 import numpy as np
@@ -102,7 +103,7 @@ def test_bad_input_is_refused_as_by_the_definition(make_kind: MakeKind, make_ima
         fast.score_pairs(["a"], make_images(2, 3))
     with pytest.raises(InputError, match="region features are 9 wide, this model was made for 8"):
         fast.embed_images(make_images(2, width=9))
-    with pytest.raises(InputError, match="precision 'fp8': choose no, bf16, int8"):
+    with pytest.raises(InputError, match="precision 'fp8': choose no, bf16, fp16, int8"):
         Engine(make_kind("oscar"), "fp8")
 
 
@@ -157,5 +158,19 @@ def test_bf16_is_near(make_kind: MakeKind, captions: list[str], images_of: Image
 
 
 def test_a_processor_without_bf16_computes_in_float32(make_kind: MakeKind, captions: list[str], images: list[Regions], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine, "has_bf16", lambda device: False)
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)
     assert check(make_kind("oscar"), captions, images, precision="bf16").precision == "no"
+
+
+def test_int8_is_near(make_kind: MakeKind, captions: list[str], images_of: ImagesOf) -> None:
+    pytest.importorskip("openvino")
+    for name in ("oscar", "vilt"):
+        check(make_kind(name), captions, images_of(name), tolerance=0.05, precision="int8")
+    with pytest.raises(InputError, match="a clip model cannot be computed in int8"):
+        Engine(make_kind("clip"), "int8")
+
+
+def test_int8_needs_its_runtime(make_kind: MakeKind, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    with pytest.raises(InputError, match=r"int8 needs OpenVINO, which is not installed: pip install 'mmr-kit\[int8\]'"):
+        Engine(make_kind("oscar"), "int8")
