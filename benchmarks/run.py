@@ -7,13 +7,15 @@ from pathlib import Path
 
 import cooperating
 import cross_encoding
+import evaluating
 import searching
 import torch
+import training_step
 
 from mmr_kit.cache import atomic_write
 from mmr_kit.reporting import provenance
 
-PARTS = (searching, cross_encoding, cooperating)
+PARTS = (searching, cross_encoding, evaluating, training_step, cooperating)
 
 
 def main() -> None:

@@ -11,18 +11,18 @@ REPEATS = 7
 
 
 def side_by_side(name: str, published: Callable[[], object], fast: Callable[[], object], repeats: int = REPEATS, at_least: float = 0.0,
-                 names: tuple[str, str] = ("published", "fast"), **more: object) -> dict[str, Any]:
-    """Time the published way (or another, by its name) and the kit's in turn, after one warm-up each.
+                 names: tuple[str, str] = ("published", "fast"), warm_up: int = 1, **more: object) -> dict[str, Any]:
+    """Time the published way (or another, by its name) and the kit's in turn, after `warm_up` turns that do not count.
 
     Returns {"name", "ratio": median of published / median of fast, "ratio_spread": smallest and largest ratio of one turn, "at_least": what the ratio should
     reach (0: nothing was asked), "medians": seconds, "seconds": of each turn, and what `more` says}. Prints one line.
     """
     times: dict[str, list[float]] = {which: [] for which in names}
-    for turn in range(repeats + 1):
+    for turn in range(-warm_up, repeats):
         for which, function in zip(names, (published, fast), strict=True):
             start = time.perf_counter()
             function()
-            if turn:
+            if turn >= 0:
                 times[which].append(time.perf_counter() - start)
     medians = {which: statistics.median(values) for which, values in times.items()}
     ratios = [a / b for a, b in zip(*times.values(), strict=True)]

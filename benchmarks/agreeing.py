@@ -1,0 +1,50 @@
+"""Whether rankings by a model in lower precision agree with float32: `python benchmarks/agreeing.py CE_FOLDER BE_FOLDER DATASET [IMAGES]`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import lengths
+import numpy as np
+import torch
+
+from mmr_kit.data.datasets import RetrievalDataset, load_dataset
+from mmr_kit.models.engine import Engine
+from mmr_kit.models.retrieval_model import RetrievalModel, load_model
+from mmr_kit.retrieval.contracts import Model
+from mmr_kit.retrieval.rerank import score_candidates
+from mmr_kit.retrieval.retrieve import bi_encode
+
+TOP_1, TAU = 0.995, 0.99  # to be reached
+
+
+def agreement_of_precisions(reranker: RetrievalModel, retriever: RetrievalModel, dataset: RetrievalDataset, k: int = 20) -> Iterator[dict[str, Any]]:
+    """For each precision of the engine but float32: the share of queries of both directions with the definition's first candidate after reranking k, and the
+    mean of Kendall's tau of the order of the k."""
+    retrieved = list(bi_encode(retriever, dataset, k).values())
+
+    def matches(model: Model) -> np.ndarray:
+        return np.concatenate([np.stack(scored.matches) for scored in score_candidates(model, dataset, retrieved)])
+
+    expected = matches(reranker)
+    for precision in lengths.precisions():
+        found = matches(Engine(reranker, precision))
+        top_1, tau = float((found.argmax(1) == expected.argmax(1)).mean()), float(np.mean([kendall(*pair) for pair in zip(expected, found, strict=True)]))
+        missed = "" if top_1 >= TOP_1 and tau >= TAU else ", MISSED"
+        print(f"agreement on {dataset.name}, {precision}: {len(found)} queries, first candidate {100 * top_1:.2f} %, tau {tau:.4f} "
+              f"(asked: {100 * TOP_1} %, {TAU}{missed})", flush=True)  # fmt: skip
+        yield {"name": f"agreement on {dataset.name}, {precision}", "queries": len(found), "top_1": top_1, "tau": tau, "asked": [TOP_1, TAU]}
+
+
+def kendall(one: np.ndarray, other: np.ndarray) -> float:
+    """Kendall's tau-b of two score vectors of the same items."""
+    signs = [np.sign(scores[:, None] - scores) for scores in (one, other)]
+    return float((signs[0] * signs[1]).sum() / np.sqrt(np.abs(signs[0]).sum() * np.abs(signs[1]).sum()))
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(lengths.THREADS)
+    asked = load_dataset(sys.argv[3])
+    list(agreement_of_precisions(load_model(sys.argv[1]), load_model(sys.argv[2]), asked.subset(int(sys.argv[4])) if len(sys.argv) > 4 else asked))
