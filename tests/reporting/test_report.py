@@ -17,7 +17,7 @@ from mmr_kit.reporting.report import verdict_lines, write_report
 from mmr_kit.reporting.report_fragment import fragment
 from mmr_kit.reporting.report_numbers import find, numbers
 from mmr_kit.reporting.report_sections import read_sections
-from mmr_kit.reporting.results import headline, read_results
+from mmr_kit.reporting.results import read_results
 from mmr_kit.reporting.tables import plain_table, table1
 
 DEMO = Path(__file__).parents[2] / "results" / "demo"
