@@ -44,13 +44,14 @@ class PublishedModel:
         return self._in_batches(len(captions), lambda part: self._matches(captions[part], images[part]))
 
     def _pooled(self, captions: Sequence[str] | None, images: Sequence[Regions] | None) -> Tensor:
-        states, mask = self.model.backbone(self.model.backbone.inputs(captions, images))
-        weights = mask.unsqueeze(-1).to(states.dtype)
-        return (states * weights).sum(1) / weights.sum(1)
+        return self.model.pool(*self._states(captions, images))
 
     def _matches(self, captions: Sequence[str], images: Sequence[Regions]) -> Tensor:
-        states, _ = self.model.backbone(self.model.backbone.inputs(captions, images))
-        return self.model.head(self.model.backbone.summary(states)).softmax(-1)[:, 1]
+        return self.model.match_probability(*self._states(captions, images))
+
+    def _states(self, captions: Sequence[str] | None, images: Sequence[Regions] | None) -> tuple[Tensor, Tensor]:
+        """Hidden states and mask."""
+        return self.model.backbone(self.model.backbone.inputs(captions, images))
 
     @torch.inference_mode()
     def _in_batches(self, count: int, compute: Callable[[slice], Tensor]) -> np.ndarray:

@@ -19,12 +19,12 @@ from mmr_kit.data.regions import Regions
 from mmr_kit.errors import InputError
 from mmr_kit.models.backbone import Backbone
 from mmr_kit.models.packed import PRODUCTS, PackedLayers, is_fast
-from mmr_kit.models.retrieval_model import Finish, RetrievalModel, check_pairs, mixed_precision, positions_at_once, rows_of_like_length, unit_length
+from mmr_kit.models.retrieval_model import Embedder, Finish, RetrievalModel, check_pairs, mixed_precision, positions_at_once, rows_of_like_length, unit_length
 
 HELD_VALUES = 2**26  # values of embedded regions that are held at once: 256 MiB
 
 
-class Engine:
+class Engine(Embedder):
     """Does what its model does (`embed_texts`, `embed_images`, `score_pairs`), so it goes wherever a model goes: `cooperate(Engine(be), Engine(ce), dataset)`.
 
     precision: "no" (float32: the definition's results but for rounding), "bf16" or "fp16" (half-precision products; float32 on a processor that has no
@@ -43,14 +43,6 @@ class Engine:
         elif precision == "int8":
             raise InputError(f"a {backbone.kind} model cannot be computed in int8; choose another precision")
 
-    def embed_texts(self, captions: Sequence[str], normalize: bool = True, batch_size: int = 512) -> np.ndarray:
-        """As `RetrievalModel.embed_texts`."""
-        return self._embed(captions, None, normalize, batch_size)
-
-    def embed_images(self, images: Sequence[Regions], normalize: bool = True, batch_size: int = 512) -> np.ndarray:
-        """As `RetrievalModel.embed_images`."""
-        return self._embed(None, images, normalize, batch_size)
-
     def score_pairs(self, captions: Sequence[str], images: Sequence[Regions], batch_size: int = 512) -> np.ndarray:
         """As `RetrievalModel.score_pairs`."""
         check_pairs(captions, images)
@@ -64,7 +56,7 @@ class Engine:
         model = self.model
         if not self.packed:
             with mixed_precision(self.precision):
-                return model.embed_texts(captions, normalize, batch_size) if captions is not None else model.embed_images(images or (), normalize, batch_size)
+                return model._embed(captions, images, normalize, batch_size)
         vectors = self._compute(captions, images, batch_size, (model.backbone.width,), model.pooling == "cls", model.pool)
         return unit_length(vectors) if normalize else vectors
 

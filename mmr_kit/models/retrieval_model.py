@@ -25,7 +25,22 @@ HEAD_INPUTS = ("summary", "cls")
 CPU_VALUES, CUDA_VALUES = 2**18, 2**25  # hidden values (positions x width) a forward pass holds; on a CPU, what its cache holds is twice as fast as more
 
 
-class RetrievalModel(nn.Module):
+class Embedder:
+    """What is asked of a class that embeds, whichever way its `_embed` does so."""
+
+    def embed_texts(self, captions: Sequence[str], normalize: bool = True, batch_size: int = 512) -> np.ndarray:
+        """Embeddings float32 (n, width) of captions, of unit length where `normalize`; at most `batch_size` captions at a time."""
+        return self._embed(captions, None, normalize, batch_size)
+
+    def embed_images(self, images: Sequence[Regions], normalize: bool = True, batch_size: int = 512) -> np.ndarray:
+        """Embeddings float32 (n, width) of images, of unit length where `normalize`; at most `batch_size` images at a time."""
+        return self._embed(None, images, normalize, batch_size)
+
+    def _embed(self, captions: Sequence[str] | None, images: Sequence[Regions] | None, normalize: bool, batch_size: int) -> np.ndarray:
+        raise NotImplementedError
+
+
+class RetrievalModel(Embedder, nn.Module):
     """Backbone + mean pooling (embeddings) + match head (pair scores). The BE uses the first two, the CE the last, JOINT all of them.
 
     Captions are strings, images `Regions`; results are float32, in the order of the inputs. pooling: "mean", or "cls" for the state of [CLS] (footnote 7).
@@ -88,14 +103,6 @@ class RetrievalModel(nn.Module):
                 yield rows, finish(states.float(), mask)
 
     # -- without gradients ----------------------------------------------------------------------------------------------------------------
-
-    def embed_texts(self, captions: Sequence[str], normalize: bool = True, batch_size: int = 512) -> np.ndarray:
-        """Embeddings float32 (n, width) of captions, of unit length where `normalize`; at most `batch_size` captions at a time."""
-        return self._embed(captions, None, normalize, batch_size)
-
-    def embed_images(self, images: Sequence[Regions], normalize: bool = True, batch_size: int = 512) -> np.ndarray:
-        """Embeddings float32 (n, width) of images, of unit length where `normalize`; at most `batch_size` images at a time."""
-        return self._embed(None, images, normalize, batch_size)
 
     def score_pairs(self, captions: Sequence[str], images: Sequence[Regions], batch_size: int = 512) -> np.ndarray:
         """Match probability float32 (n,) of captions[i] with images[i]; at most `batch_size` pairs at a time."""

@@ -16,7 +16,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from mmr_kit.errors import InputError
 from mmr_kit.reporting.claims_costs import PRINTED_DEVICE
-from mmr_kit.reporting.looks import PAPER_POINT, VARIANTS, Look, look_of, set_heading, style
+from mmr_kit.reporting.looks import PAPER_POINT, VARIANTS, Look, apart, look_of, set_heading, style
 from mmr_kit.reporting.paper import paper_table
 from mmr_kit.reporting.timings import BE, CE, COOP, FAST, PUBLISHED, Timing, duration, images_named
 
@@ -76,7 +76,7 @@ def evaluation_figure(timings: Sequence[Timing], growth: Sequence[Timing]) -> Fi
                     of = printed[printed["method"] == method]
                     axis.plot(of["test_images"], of["value"], linestyle=":", linewidth=0.8, **{**PAPER_POINT, "color": look_of(_own_name(method)).color})
             axis.set_xscale("log")
-            size_axis(axis, sorted({one.items for one in series}))
+            size_axis(axis, sorted({one.items for one in series} | (set(printed["test_images"]) if series is timings else set())))
             axis.set_yscale("log")
             time_axis(axis, "y")
             axis.set_ylabel("time of an evaluation")
@@ -149,19 +149,10 @@ def time_axis(axis: Axes, which: str) -> None:
 
 
 def size_axis(axis: Axes, sizes: Sequence[int]) -> None:
-    """Ticks at the sizes that were measured, as many as find room."""
+    """Ticks at these sizes, as many as find room."""
     axis.xaxis.set_major_locator(FixedLocator(apart(sizes, sizes[-1] / sizes[0])))
     axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
     axis.xaxis.set_minor_locator(NullLocator())
-
-
-def apart(values: Sequence[float], whole: float) -> list[float]:
-    """The values that leave room for a label between them on a logarithmic axis whose ends are `whole` times apart."""
-    kept: list[float] = []
-    for value in values:
-        if not kept or np.log(value / kept[-1]) > 0.13 * np.log(whole):
-            kept.append(value)
-    return kept
 
 
 def _grouped(series: Sequence[Timing]) -> dict[tuple[str, str, str], list[Timing]]:

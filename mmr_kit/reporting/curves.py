@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -15,7 +14,7 @@ from matplotlib.ticker import FuncFormatter
 
 from mmr_kit.errors import InputError
 from mmr_kit.reporting.layouts import COMBINATION_NAMES, DIRECTION_NAMES
-from mmr_kit.reporting.looks import LINES, PAPER_POINT, VARIANTS, Look, in_order, look_of, paper_handle, set_heading, style
+from mmr_kit.reporting.looks import LINES, PAPER_POINT, VARIANTS, Look, apart, in_order, look_of, paper_handle, set_heading, style
 
 
 def learning_curves(histories: Mapping[str, Sequence[Mapping[str, float]]]) -> Figure | None:
@@ -149,11 +148,7 @@ def _curve(axis: Axes, rows: pd.DataFrame, x: str, look: Look, printed: bool, ap
 
 def _log_axis(axis: Axes, places: Sequence[float]) -> None:
     """A logarithmic axis with ticks at the measured places, as many as find room."""
-    ticks: list[float] = []
-    for place in places:
-        if not ticks or math.log(place / ticks[-1]) > 0.2 * math.log(places[-1] / places[0]):
-            ticks.append(place)
     axis.set_xscale("log")
-    axis.set_xticks(ticks)
+    axis.set_xticks(apart(places, places[-1] / places[0], 0.2))
     axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
     axis.minorticks_off()

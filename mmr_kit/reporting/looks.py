@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -83,6 +84,15 @@ def set_heading(axis: Axes, text: str) -> None:
     """A bold title that begins at the left of the panel and may run on above its neighbours, for which a layout would make room between them."""
     axis.set_title("\n" * text.count("\n") + " ")
     axis.annotate(text, (0, 1), (0, 6), "axes fraction", "offset points", fontweight="bold", va="baseline", annotation_clip=False).set_in_layout(False)
+
+
+def apart(values: Iterable[float], whole: float, label: float = 0.13) -> list[float]:
+    """The rising values that leave room for a label, `label` of the axis long, on a logarithmic axis whose ends are `whole` times apart."""
+    kept: list[float] = []
+    for value in values:
+        if not kept or math.log(value / kept[-1]) > label * math.log(whole):
+            kept.append(value)
+    return kept
 
 
 def paper_handle() -> Line2D:

@@ -73,13 +73,18 @@ def distinguishing(found: Sequence[Number]) -> list[str]:
 def find(found: Sequence[Number], headings: Sequence[str], printed: str) -> Number | None:
     """The number that a table's cell shows: the one that its headings name best, if that is a single one and the cell prints its value; else None.
 
-    Headings choose and the value confirms, so a table whose headings say too little has cells without a link, never with a wrong one.
+    Best is the most of its columns, of several such the longest words ("a_200" also says "a", "SEP+COOP" below a heading "BE" both), and of several such the
+    one with fewest columns that are not named (without distractors, say). Headings choose and the value confirms, so a table whose headings say too little
+    has cells without a link, never with a wrong one.
     """
     digits = re.fullmatch(r"[+-]?[\d,]+(?:\.(\d+))?", printed)
     if not digits:
         return None
     said = _normal(" ".join(headings))
-    scores = [sum(phrase in said for phrase in number.phrases) for number in found]
+    scores = []
+    for number in found:
+        named = [phrase for phrase in number.phrases if phrase in said]
+        scores.append((len(named), sum(map(len, named)), -len(number.phrases)))
     if not scores or scores.count(best := max(scores)) > 1:
         return None
     chosen = found[scores.index(best)]

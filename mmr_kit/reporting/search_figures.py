@@ -13,8 +13,8 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from mmr_kit.errors import InputError
-from mmr_kit.reporting.cost_figures import PAPER_MARKERS, apart, size_axis, time_axis
-from mmr_kit.reporting.looks import PAPER_POINT, VARIANTS, Look, style
+from mmr_kit.reporting.cost_figures import PAPER_MARKERS, size_axis, time_axis
+from mmr_kit.reporting.looks import PAPER_POINT, VARIANTS, Look, apart, style
 from mmr_kit.reporting.paper import paper_table
 from mmr_kit.reporting.search_costs import APPROXIMATE, FLOAT, INT8, PUBLISHED_SEARCH, Achieved, Machine, SearchCost, shown
 
@@ -77,7 +77,7 @@ def accuracy_figure(costs: Sequence[SearchCost]) -> Figure:
             axis.vlines(cost.found, value.low, value.high, color=look.color, linewidth=2)
             axis.plot(cost.found, value.mean, look.marker, color=look.color, **DOT)
             told = cost.method if cost.probes is None else f"{cost.probes} probe{'s' if cost.probes > 1 else ''}"
-            axis.annotate(told, (cost.found, value.mean), (-7, 0), textcoords="offset points", ha="right", va="center", fontsize=9)
+            axis.annotate(told, (cost.found, value.mean), (-7, 5), textcoords="offset points", ha="right", va="bottom", fontsize=9)
         axis.set_yscale("log")
         axis.set_ylim(min(cost.median.low for cost in here) / 1.6, max(cost.median.high for cost in here) * 1.6)
         time_axis(axis, "y")

@@ -119,8 +119,8 @@ def test_numbers_lead_to_their_row_and_run(folder: Path) -> None:
     assert '<a href="runs/table1/a_200.CE.seed0.run.gz">seed 0</a>: 70 (line 2); seed 1: 72 (line 3)' in row[0], "a run that is not there is no link"
     copied = Page(write_report(shutil.copytree(DEMO, folder.parent / "copy" / "demo"))[0])
     measured = headline(read_results(DEMO / "table1_main_results.csv"))
-    shown_first = measured["dataset"].str.endswith("_200").sum()  # the galleries that all methods rank; the whole galleries' numbers have no links yet
-    assert copied.text.count(' title="table1_main_results.csv, line ') == shown_first > 0
+    linked = set(re.findall(r' title="table1_main_results.csv, line (\d+)', copied.text))
+    assert len(linked) == len(measured) > 100, "every measured number of the reference run has its link"
 
 
 def test_headings_choose_the_number_and_its_value_confirms() -> None:
@@ -135,6 +135,17 @@ def test_headings_choose_the_number_and_its_value_confirms() -> None:
     assert find([], ["a"], "1") is None
     plain = fragment(plain_table(results.frame).to_html(), lambda *_: "", lambda head, text: f"[{text}]" if find(found, head, text) else None)
     assert "[50]" in plain.body.replace("50.0", "50")
+
+
+def test_headings_choose_the_narrowest_number_that_they_allow() -> None:
+    results = Results("table5")
+    for dataset, collection, value in (("a", "", 1.0), ("a", "a + b", 2.0), ("a_200", "", 3.0)):
+        results.add(dataset=dataset, collection=collection, method="BE", metric="R@1", value=value)
+    found = numbers(results.frame)
+    for headings, value in ((["a", "alone"], 1.0), (["a", "merged: a + b"], 2.0), (["a_200", "alone"], 3.0)):
+        chosen = find(found, [*headings, "R@1", "BE"], f"{value}")
+        assert chosen is not None
+        assert chosen.value == value
 
 
 def test_summary_counts_and_lists_every_claim(folder: Path) -> None:
