@@ -4,7 +4,7 @@
 #   make ablations [PROFILE=demo]                                                what the paper tried and did not print
 #   make lab [ARGS="--no-browser --port 8889"]                                   JupyterLab on the notebooks
 #   make test [PYTEST_ARGS="-k metrics"]                                         lint, types, import walls, every test
-#   make docs                                                                    docstrings and notebooks as pages, docs/_build/index.html
+#   make docs                                                                    docstrings and notebooks as pages, docs/_build/html/index.html
 #   make bench                                                                   speed of search, reranking, evaluation and training
 #
 # A CPU-only PyTorch for a Linux machine without a GPU: PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu make ...
@@ -71,7 +71,7 @@ lint: install-test
 	$(BIN)/lint-imports --no-cache
 
 docs: install-docs
-	$(BIN)/python -m sphinx -E -W --keep-going -q -b html -c docs . docs/_build
+	$(BIN)/python -m sphinx -E -W --keep-going -q -b html -c docs . docs/_build/html
 
 bench: install-int8
 	$(BIN)/python benchmarks/run.py
