@@ -27,7 +27,7 @@ def retrieve(model: Model, dataset: Dataset, direction: str, k: int = 20, rerank
 
 def search_images(caption: str, retriever: Model, dataset: Dataset, k: int = 20, reranker: Model | None = None) -> tuple[Ranking, Ranking]:
     """The k images nearest to a caption of one's own, and the same in the order of the match probability; one query each, with id "query"."""
-    answer = Searcher(dataset, retriever, reranker or retriever).ask("image_retrieval", caption, k)
+    answer = Searcher(dataset, retriever).ask("image_retrieval", caption, k, reranker or retriever)
     assert answer.retrieved is not None
     return answer.retrieved, answer.ranking
 

@@ -29,17 +29,17 @@ def test_equals_the_rankings_of_all_queries(direction: str, seed: int) -> None:
     be, coop = bi_encode(retriever, gallery, 4)[direction], cooperate(retriever, reranker, gallery, 4)[direction]
     ce = cross_encode(reranker, gallery)[direction]
     combined = score_candidates(reranker, gallery, [be])[0].ranking(4, "NORM_ADD", 0.3)
-    together, alone, grid = Searcher(gallery, retriever, reranker), Searcher(gallery, retriever, None), Searcher(gallery, None, reranker)
+    searcher, grid = Searcher(gallery, retriever), Searcher(gallery)
     for query_id, query in queries(gallery, direction):
-        answer = together.ask(direction, query, 4)
+        answer = searcher.ask(direction, query, 4, reranker)
         assert answer.retrieved is not None
         assert rows(answer.retrieved) == rows(be, query_id)
         assert rows(answer.ranking) == rows(coop, query_id)
-        assert rows(together.ask(direction, query, 4, "NORM_ADD", 0.3).ranking) == rows(combined, query_id)
-        only = alone.ask(direction, query, 4)
+        assert rows(searcher.ask(direction, query, 4, reranker, "NORM_ADD", 0.3).ranking) == rows(combined, query_id)
+        only = searcher.ask(direction, query, 4)
         assert only.retrieved is only.ranking
         assert rows(only.ranking) == rows(be, query_id)
-        scored = grid.ask(direction, query, 4)
+        scored = grid.ask(direction, query, 4, reranker)
         assert scored.retrieved is None
         assert rows(scored.ranking) == rows(ce, query_id)[:4]
 
@@ -47,8 +47,8 @@ def test_equals_the_rankings_of_all_queries(direction: str, seed: int) -> None:
 @pytest.mark.parametrize("direction", DIRECTIONS)
 def test_embeds_the_collection_once_and_tells_the_time_of_each_stage(direction: str) -> None:
     gallery, model = Gallery(7, 9), Table(9, 7)
-    searcher = Searcher(gallery, model, model)
-    answers = [searcher.ask(direction, query, k) for k in (2, 5) for _, query in queries(gallery, direction)[:3]]
+    searcher = Searcher(gallery, model)
+    answers = [searcher.ask(direction, query, k, model) for k in (2, 5) for _, query in queries(gallery, direction)[:3]]
     item, query = ("image", "caption") if direction == "image_retrieval" else ("caption", "image")
     of_items = {name: count for name, count in model.embedded.items() if name.startswith(item)}
     assert of_items == {f"{item} {number}": 1 for number in range(len(gallery.item_ids(direction)))}
@@ -57,13 +57,13 @@ def test_embeds_the_collection_once_and_tells_the_time_of_each_stage(direction: 
     for answer in answers:
         assert list(answer.seconds) == ["encoding the query", "search", "reranking"]
         assert all(0 < seconds < 5 for seconds in answer.seconds.values())
-    assert list(Searcher(gallery, None, model).ask(direction, queries(gallery, direction)[0][1], 2).seconds) == ["scoring"]
+    assert list(Searcher(gallery).ask(direction, queries(gallery, direction)[0][1], 2, model).seconds) == ["scoring"]
 
 
 def test_refuses() -> None:
     gallery, model = Gallery(7, 9), Table(9, 7)
-    with pytest.raises(InputError, match="name a retriever, a reranker, or both"):
-        Searcher(gallery, None, None)
+    with pytest.raises(InputError, match="name a retriever, a model that reranks, or both"):
+        Searcher(gallery).ask("image_retrieval", "1")
     for direction, caption, fault in (("images", "1", "there are image_retrieval and text_retrieval"), ("image_retrieval", " \n", "caption is empty")):
         with pytest.raises(InputError, match=fault):
-            Searcher(gallery, model, None).ask(direction, caption)
+            Searcher(gallery, model).ask(direction, caption)
