@@ -122,7 +122,7 @@ class Controls:
     def __init__(self, explorer: Explorer) -> None:
         self.explorer, self.bench = explorer, explorer.bench
         question = explorer.question
-        wide, narrow = widgets.Layout(width="min(100%, 460px)"), widgets.Layout(width="auto")
+        wide, narrow = {"width": "min(100%, 460px)"}, {"width": "auto"}
         self.direction = widgets.ToggleButtons(options=[("caption → pictures", "image_retrieval"), ("picture → captions", "text_retrieval")],
                                                style={"button_width": "auto"}, tooltips=["image retrieval", "text retrieval"])  # fmt: skip
         self.caption = widgets.Text(question.query, description="Caption", continuous_update=False, layout=wide)
@@ -135,14 +135,14 @@ class Controls:
         self.language = widgets.Dropdown(options=self.bench.languages, description="Language", layout=narrow)
         self.collection = widgets.Dropdown(options=self._collections(), description="Among", layout=narrow)
         self.item = widgets.Dropdown(description="Look at", layout=wide)
-        self.word = widgets.ToggleButtons(description="Word", style={"button_width": "auto"})
+        self.word = widgets.ToggleButtons(style={"button_width": "auto"})
         self.other = widgets.Combobox(description="Change to", placeholder="choose a word first", continuous_update=False)
         self.told, self.page, self.why = widgets.HTML(), widgets.HTML(), widgets.HTML()
-        row = widgets.Layout(flex_flow="row wrap", grid_gap="2px")
+        row = {"flex_flow": "row wrap"}
         self.box = widgets.VBox([
             widgets.HBox([self.direction], layout=row), widgets.HBox([self.caption, self.pick, self.another], layout=row),
             widgets.HBox([self.method, self.k, self.combination, self.weight, self.language, self.collection], layout=row),
-            self.told, self.page, widgets.HTML("<h3>Why?</h3>"), widgets.HBox([self.item], layout=row), self.word, self.other, self.why])  # fmt: skip
+            self.told, self.page, widgets.HTML("<h3>Why?</h3>"), self.item, self.word, self.other, self.why])
         self._busy = False
         asking = (self.direction, self.caption, self.pick, self.method, self.k, self.combination, self.weight, self.language, self.collection)
         for control in (*asking, self.item, self.word, self.other):

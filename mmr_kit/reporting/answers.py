@@ -43,7 +43,7 @@ def answer_html(stages: Sequence[Stage], right: Collection[str], show: Callable[
         if number + 1 < len(stages):
             rows.append(_lines(places[number], places[number + 1], columns, right))
     is_text = not any(show(item).picture for item in places[0])
-    return (f'{STYLE}<div class="mmr-answer"><div class="mmr-rows{" mmr-texts" if is_text else ""}" style="--columns: {columns}">'
+    return (f'{STYLE}<div class="mmr-answer" role="region" aria-label="answers" tabindex="0"><div class="mmr-rows{" mmr-texts" if is_text else ""}" style="--columns: {columns}">'
             f'{"".join(rows)}</div></div>')
 
 

@@ -31,12 +31,14 @@ STYLE = """<style>
 .mmr-why rect { fill: #ffd400; stroke: #ffd400; vector-effect: non-scaling-stroke; filter: drop-shadow(0 0 1px #000); }
 .mmr-why rect.mmr-against { fill: #000; stroke: #fff; stroke-dasharray: 4 3; }
 .mmr-why .mmr-picture b { position: absolute; padding: 0 3px; font-size: 11px; line-height: 1.3; color: #fff; background: #000; }
+.mmr-why .mmr-regions > div:last-child { max-width: 20em; }
 .mmr-why .mmr-bars { list-style: none; margin: 0; padding: 0; font-variant-numeric: tabular-nums; }
 .mmr-why .mmr-bars li { display: flex; gap: 6px; align-items: center; }
 .mmr-why .mmr-bars span { min-width: 3.6em; }
 .mmr-why .mmr-bars i { height: .8em; background: var(--line); }
 .mmr-why .mmr-against i { background: none; border: 1px dashed currentColor; box-sizing: border-box; }
 .mmr-why .mmr-reactions { border-collapse: collapse; font-size: inherit; margin: .4em 0; }
-.mmr-why .mmr-reactions th, .mmr-why .mmr-reactions td { padding: 2px 10px 2px 0; text-align: left; color: inherit; font-variant-numeric: tabular-nums; }
+.mmr-why .mmr-reactions th, .mmr-why .mmr-reactions td { padding: 2px 10px 2px 0; text-align: left; color: inherit; white-space: nowrap;
+  font-variant-numeric: tabular-nums; }
 </style>
 """

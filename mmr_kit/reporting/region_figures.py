@@ -11,12 +11,12 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from mmr_kit.reporting.looks import style
-from mmr_kit.reporting.word_regions import SHOWN, shares
+from mmr_kit.reporting.word_regions import SHOWN, percent, shares
 
 
 def word_region_figure(words: Sequence[str], values: np.ndarray, boxes: np.ndarray, picture: Any) -> Figure:
     """The picture (None: none) with the strongest regions' boxes (regions, 4), numbered, beside a matrix of signed shares of values (words, regions)."""
-    of_pair = 100 * shares(values)
+    of_pair = shares(values)
     shown = np.sort(np.argsort(-np.abs(values).sum(0), kind="stable")[:SHOWN])
     most = np.abs(of_pair).max() or 1
     with style():
@@ -35,7 +35,7 @@ def word_region_figure(words: Sequence[str], values: np.ndarray, boxes: np.ndarr
         left.grid(False)
         right.imshow(of_pair[:, shown], cmap="PuOr", vmin=-most, vmax=most, aspect="auto")
         for (row, column), share in np.ndenumerate(of_pair[:, shown]):
-            right.text(column, row, f"{share:+.0f}", ha="center", va="center", fontsize=8, color="white" if abs(share) > 0.6 * most else "#222222")
+            right.text(column, row, percent(share), ha="center", va="center", fontsize=8, color="white" if abs(share) > 0.6 * most else "#222222")
         right.set(xticks=range(len(shown)), xticklabels=[str(region + 1) for region in shown], yticks=range(len(words)), yticklabels=words)
         right.grid(False)
         right.tick_params(length=0)

@@ -11,6 +11,7 @@ import numpy as np
 from mmr_kit.reporting.answers_style import STYLE
 
 SHOWN = 10  # regions at most, the strongest
+LEGEND = "Gradient × attention, in shares. Solid: speaks for a match; dashed, with a minus: against."
 
 
 class Reading(NamedTuple):
@@ -51,16 +52,16 @@ def regions_html(picture: str, boxes: np.ndarray, values: np.ndarray, alt: str) 
         labels.append(f'<b style="left: {100 * x1:.1f}%; top: {100 * y1:.1f}%">{region + 1}</b>')
     for region in order:
         kind, share = ' class="mmr-against"' if of_region[region] < 0 else "", of_region[region]
-        bars.append(f'<li{kind}><span>box {region + 1}</span><i style="width: {6 * abs(share) / strongest:.2f}em"></i> {_percent(share)}</li>')
+        bars.append(f'<li{kind}><span>box {region + 1}</span><i style="width: {6 * abs(share) / strongest:.2f}em"></i> {percent(share)}%</li>')
     image = f'<img src="{picture}" alt="{escape(alt)}">' if picture else f'<p class="mmr-empty">{escape(alt)}</p>'
     return (f'<div class="mmr-regions"><div class="mmr-picture">{image}<svg viewBox="0 0 1 1" preserveAspectRatio="none" aria-hidden="true">'
-            f'{"".join(rectangles)}</svg>{"".join(labels)}</div><ol class="mmr-bars">{"".join(bars)}</ol></div>')
+            f'{"".join(rectangles)}</svg>{"".join(labels)}</div><div><ol class="mmr-bars">{"".join(bars)}</ol><small>{LEGEND}</small></div></div>')
 
 
 def words_html(words: Sequence[str], values: np.ndarray, chosen: int = -1) -> str:
     """A caption whose words have their share of the values (words, regions) below them; the chosen one (-1: none) stands out."""
     of_word = shares(values.sum(1))
-    spans = (f'<span{" class=mmr-chosen" if number == chosen else ""}>{escape(word)}<small>{_percent(share)}</small></span>'
+    spans = (f'<span{" class=mmr-chosen" if number == chosen else ""}>{escape(word)}<small>{percent(share)}%</small></span>'
              for number, (word, share) in enumerate(zip(words, of_word, strict=True)))
     return f'<p class="mmr-words">{" ".join(spans)}</p>'
 
@@ -78,5 +79,6 @@ def why_html(*parts: str) -> str:
     return f'{STYLE}<div class="mmr-why">{"".join(parts)}</div>'
 
 
-def _percent(share: float) -> str:
-    return f"{100 * share:+.0f}%"
+def percent(share: float) -> str:
+    """A signed share of 1 in whole percent, without the sign of a zero: "+7", "-12", "0"."""
+    return f"{round(100 * share):+d}" if round(100 * share) else "0"
