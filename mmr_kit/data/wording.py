@@ -26,8 +26,8 @@ def alternatives(dataset: str | Path, language: str, word: str) -> list[str]:
 def replaced(caption: str, place: int, word: str, language: str = "en") -> str:
     """The caption with its `place`-th word (from 0) replaced, the English indefinite article before it brought into line."""
     words = caption.split()
-    if language == "en" and place and words[place - 1] in ARTICLES and word:
-        words[place - 1] = ARTICLES[word[0].lower() in "aeiou"]
+    if language == "en" and place and words[place - 1] in ARTICLES:
+        words[place - 1] = ARTICLES[word.lower().startswith(tuple("aeiou"))]
     return " ".join([*words[:place], *word.split(), *words[place + 1 :]])
 
 

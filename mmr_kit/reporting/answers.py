@@ -43,8 +43,8 @@ def answer_html(stages: Sequence[Stage], right: Collection[str], show: Callable[
         if number + 1 < len(stages):
             rows.append(_lines(places[number], places[number + 1], columns, right))
     is_text = not any(show(item).picture for item in places[0])
-    return (f'{STYLE}<div class="mmr-answer" role="region" aria-label="answers" tabindex="0"><div class="mmr-rows{" mmr-texts" if is_text else ""}" style="--columns: {columns}">'
-            f'{"".join(rows)}</div></div>')
+    return (f'{STYLE}<div class="mmr-answer" role="region" aria-label="answers" tabindex="0">'
+            f'<div class="mmr-rows{" mmr-texts" if is_text else ""}" style="--columns: {columns}">{"".join(rows)}</div></div>')
 
 
 def data_uri(picture: Any, side: int) -> str:

@@ -51,7 +51,7 @@ def test_nothing_is_known_of_photographs() -> None:
         (1, "very old", "en", "a very old star above a moon"),
         (5, "umbrella", "cs", "an orange star above a umbrella"),
         (0, "the", "en", "the orange star above a moon"),
-        (1, "", "en", "an star above a moon"),
+        (1, "", "en", "a star above a moon"),
     ],
 )
 def test_a_replaced_word_takes_its_article_along(place: int, word: str, language: str, expected: str) -> None:
