@@ -38,7 +38,7 @@ ALL = -1  # words
 SCORES = {"none": "match", "ADD": "ADD", "NORM_ADD": "NORM_ADD"}
 
 
-def explore(recipes: Mapping[tuple[str, str, int], Recipe], k: int = 10, distractors: Iterable[str] = (), ce_images: int = 200) -> Explorer:
+def explore(recipes: Mapping[tuple[str, str, int], Recipe], k: int = 10, distractors: Iterable[str] = (), ce_images: int = 100) -> Explorer:
     """Explore trained models: type a caption or pick a picture, choose a method, see what is retrieved, what the reranking moves, and why.
 
     recipes: as `make_recipes` gives them; what is not trained yet is trained now. Shown are the models of the first data set and seed on its test split.

@@ -47,10 +47,10 @@ class Workbench:
     """The trained models of the first data set and seed of `recipes` (as `make_recipes` gives them), on its test split.
 
     distractors: data sets whose test images can be merged into the collection, as in `Evaluation`. ce_images: the gallery where CE alone scores every pair, so
-    many images of the test split (0: all), as in Table 1.
+    many images of the test split (0: all).
     """
 
-    def __init__(self, recipes: Mapping[tuple[str, str, int], Recipe], distractors: Iterable[str] = (), ce_images: int = 200) -> None:
+    def __init__(self, recipes: Mapping[tuple[str, str, int], Recipe], distractors: Iterable[str] = (), ce_images: int = 100) -> None:
         if not recipes:
             raise InputError("there are no models to explore; give recipes, as make_recipes gives them")
         (_, self.dataset, seed), *_ = recipes
