@@ -4,6 +4,7 @@
 #   make ablations [PROFILE=demo]                                                what the paper tried and did not print
 #   make lab [ARGS="--no-browser --port 8889"]                                   JupyterLab on the notebooks
 #   make test [PYTEST_ARGS="-k metrics"]                                         lint, types, import walls, every test
+#   make docs                                                                    docstrings and notebooks as pages, docs/_build/index.html
 #   make bench                                                                   speed of search, reranking, evaluation and training
 #
 # A CPU-only PyTorch for a Linux machine without a GPU: PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu make ...
@@ -34,7 +35,7 @@ ifeq ($(PROFILE),paper-smoke)
 export MMR_DATA_DIR := $(MINIATURE)
 endif
 
-.PHONY: tables ablations pretrained pretraining lab test lint bench clean install install-test install-minilm install-int8
+.PHONY: tables ablations pretrained pretraining lab test lint docs bench clean install install-test install-docs install-minilm install-int8
 
 tables: $(if $(filter flickr8k,$(PROFILE)),install-minilm,install) $(if $(filter paper-smoke,$(PROFILE)),$(MINIATURE))
 	$(BIN)/mmr regenerate --profile $(PROFILE) $(ARGS)
@@ -45,7 +46,7 @@ $(MINIATURE): mmr_kit/data/miniature.py mmr_kit/models/miniature.py | install
 
 # What the paper tried and did not print; `tables` leaves it out, as it trains a dozen models more.
 ablations: install
-	$(BIN)/mmr regenerate --profile $(PROFILE) --only ablations $(ARGS)
+	$(BIN)/mmr regenerate --profile $(PROFILE) --only ablations --only object_tags $(ARGS)
 
 # The committed starts of the generated world, mmr_kit/pretrained/, made again in two stages each: one for English, one for four languages.
 FOUR = --language en --language de --language fr --language cs
@@ -73,6 +74,9 @@ lint: install-test
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 
+docs: install-docs
+	$(BIN)/python -m sphinx -E -W --keep-going -q -b html -c docs . docs/_build
+
 bench: install-int8
 	$(BIN)/python benchmarks/run.py
 
@@ -81,6 +85,9 @@ install:
 
 install-test:
 	$(INSTALL) test
+
+install-docs:
+	$(INSTALL) docs
 
 install-minilm:
 	$(INSTALL) minilm
@@ -91,4 +98,5 @@ install-int8:
 # Trained models (.mmr_cache) and results stay.
 clean:
 	rm -rf .venv .venv.lock *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf docs/_build docs/api
 	find . -name __pycache__ -type d -not -path './.mmr_cache/*' -prune -exec rm -rf {} +

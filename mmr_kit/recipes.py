@@ -57,7 +57,8 @@ class Recipe:
     departure from the paper, see `NegativeSchedule`), or "refreshed" (ANCE, footnote 12: one of the nearest wrong items of the whole training set, which
     are searched for anew at every evaluation). mined_by: a trained BE's folder; the match loss then replaces images and captions by ones that this BE finds
     near (footnote 13), "" by random ones. pooling: "mean" or "cls" (footnote 7). region_dropout: share of the region features that a training step sets to 0
-    (0 in the paper; a few thousand photographs are soon learned by heart without). gradient_checkpointing: less memory, more time, the same model (see
+    (0 in the paper; a few thousand photographs are soon learned by heart without). object_tags: the names of detected objects are input, too (footnote 10: the
+    paper's are not). gradient_checkpointing: less memory, more time, the same model (see
     `Backbone.checkpoint_gradients`); so it is no part of what the model's place in the cache is the hash of.
     """
 
@@ -81,6 +82,7 @@ class Recipe:
     warmup_steps: int = 0
     dev_images: int = 64
     precision: str = "no"
+    object_tags: bool = False
     gradient_checkpointing: bool = False
 
     def __post_init__(self) -> None:
@@ -109,6 +111,7 @@ class Recipe:
         told += [f"negatives {self.negatives}"] if self.negatives != "batch" else []
         told += ["mined negatives"] if self.mined_by else []
         told += ["[CLS] pooling"] if self.pooling == "cls" else []
+        told += ["object tags"] if self.object_tags else []
         told += ["+".join(self.languages)] if self.languages != ("en",) else []
         return ", ".join([f"{self.method} on {self.dataset}", *told, f"seed {self.seed}"])
 
@@ -163,6 +166,10 @@ def _trained(recipe: Recipe, work: Path, progress: Progress) -> tuple[RetrievalM
     model.backbone.region_dropout.p = recipe.region_dropout
     if recipe.half_size:
         model.backbone.skip_odd_layers()
+    if recipe.object_tags:
+        if not any(dataset.regions[image_id].tags for image_id in dataset.image_ids[:100]):
+            raise InputError(f"{recipe.dataset}: its region store names no objects (object_class.npy); train with object_tags off")
+        model.backbone.add_object_tags()
     if recipe.gradient_checkpointing:
         model.backbone.checkpoint_gradients()
     interval = recipe.evaluate_every or -(-recipe.steps // 4)

@@ -36,7 +36,7 @@ def caption_files(files: Files, folder: Path) -> list[Path]:
 
 def store_files(store: Path) -> list[Path]:
     """The files of a region store that are there."""
-    return [path for path in (*sorted(store.glob("*.npy")), store / "images.json") if path.is_file()]
+    return [path for path in (*sorted(store.glob("*.npy")), *sorted(store.glob("*_classes.txt")), store / "images.json") if path.is_file()]
 
 
 def fingerprint(files: Files, folder: Path) -> str:

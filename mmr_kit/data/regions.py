@@ -2,7 +2,8 @@
 
 A store is a folder: `features.npy` (rows x width; float32, float16, or uint8 with `scale.npy`, one float32 factor a column), `boxes.npy` (rows x 4:
 x1, y1, x2, y2 in [0, 1]), `offsets.npy` (images + 1: rows of image i are offsets[i]:offsets[i + 1]) and `images.json`
-({"image_ids": [...], "image_hw": [[height, width], ...]}). NumPy alone reads it.
+({"image_ids": [...], "image_hw": [[height, width], ...]}). NumPy alone reads it. What the detector took each region for may stand beside them:
+`object_class.npy` (rows; whole numbers, below 0 for none) and the names of the classes, one a line, in `<any>_classes.txt` there or one folder above.
 """
 
 from __future__ import annotations
@@ -24,10 +25,14 @@ REMEDY = "prepare the region store again"
 
 @dataclass(frozen=True)
 class Regions:
-    """One image as a Transformer sees it: features float32 (n, width) and boxes float32 (n, 4), x1, y1, x2, y2 as shares of width and height."""
+    """One image as a Transformer sees it: features float32 (n, width) and boxes float32 (n, 4), x1, y1, x2, y2 as shares of width and height.
+
+    tags: names of the objects that were detected, each once; () where they are not known.
+    """
 
     features: np.ndarray
     boxes: np.ndarray
+    tags: tuple[str, ...] = ()
 
 
 class Rows:
@@ -69,6 +74,7 @@ class RegionStore(Mapping[str, Regions]):
         self._require(ordered, "offsets.npy", f"offsets must rise from 0 to {rows}, one region or more an image")
         if self._scale is not None:
             self._require(self._scale.shape == (self.width,), "scale.npy", f"shape {self._scale.shape}, expected ({self.width},)")
+        self._classes, self._class_names = self._objects(rows)
 
     @property
     def width(self) -> int:
@@ -97,7 +103,24 @@ class RegionStore(Mapping[str, Regions]):
             raise InputError(f"{self.folder}: image {image_id!r} has NaN or infinite region values; {REMEDY}")
         if boxes.min() < -TOLERANCE or boxes.max() > 1 + TOLERANCE:
             raise InputError(f"{self.folder}: image {image_id!r} has a box outside [0, 1] (in pixels?); divide x by the width and y by the height")
-        return Regions(features, boxes)
+        found = (number for number in self._classes[rows].tolist() if number >= 0) if self._classes is not None else ()
+        return Regions(features, boxes, tuple(dict.fromkeys(self._class_names[number] for number in found)))
+
+    def _objects(self, rows: int) -> tuple[np.ndarray | None, list[str]]:
+        """The class of each region and the names of the classes; None where the store has none."""
+        name = "object_class.npy"
+        if not (self.folder / name).is_file():
+            return None, []
+        classes = self._array(name, 1, ("int8", "int16", "int32", "int64"))
+        lists = [path for folder in (self.folder, self.folder.parent) for path in sorted(folder.glob("*_classes.txt"))]
+        self._require(bool(lists), name, "no list of names, <any>_classes.txt, lies beside it or one folder above")
+        try:
+            names = lists[0].read_text(encoding="utf-8").splitlines()
+        except (OSError, UnicodeDecodeError) as error:
+            raise InputError(f"{lists[0]}: not readable as text ({error}); {REMEDY}") from None
+        self._require(len(classes) == rows, name, f"{len(classes)} classes for {rows} regions")
+        self._require(int(classes.max(initial=-1)) < len(names), name, f"class {classes.max(initial=-1)}, but {lists[0].name} names {len(names)}")
+        return classes, names
 
     def _array(self, name: str, ndim: int, types: tuple[str, ...]) -> np.ndarray:
         try:

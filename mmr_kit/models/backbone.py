@@ -46,6 +46,7 @@ class Backbone(nn.Module):
         self.transformer = AutoModel.from_config(config, dtype=torch.float32)
         self.config = self.transformer.config
         self.region_dropout = nn.Dropout(0.0)  # of input values, in training; see `Recipe.region_dropout`
+        self.object_tags = False  # see `add_object_tags`
         self.pad_id = int(tokenizer.pad_token_id or 0)
         self._token_ids: dict[str, list[int]] = {}
 
@@ -95,6 +96,12 @@ class Backbone(nn.Module):
             raise InputError(f"a {self.config.model_type} model knows no gradient checkpointing; train it with gradient_checkpointing off")
         self.transformer.activation_checkpointing_enable()
 
+    def add_object_tags(self) -> None:
+        """From now on the names of an image's objects stand as words before its regions, `tags [SEP]` (OSCAR's input; footnote 10)."""
+        if type(self).inputs is not Backbone.inputs:
+            raise InputError(f"a {self.kind} model takes no object tags; train it with object_tags off")
+        self.object_tags = True
+
     def tokenize(self, captions: list[str]) -> list[list[int]]:
         """Token ids of captions, `[CLS]` and `[SEP]` included, at most `max_tokens` each."""
         return self.tokenizer(captions, truncation=True, max_length=self.max_tokens, add_special_tokens=True)["input_ids"]
@@ -109,11 +116,19 @@ class Backbone(nn.Module):
             self._token_ids.update(zip(new, self.tokenize(new), strict=True))
         return [self._token_ids[caption] for caption in captions]
 
+    def tag_ids(self, images: Sequence[Regions]) -> list[list[int]]:
+        """Token ids of each image's object tags, `[SEP]` included; none where the model takes no tags."""
+        if not self.object_tags:
+            return [[]] * len(images)
+        return [ids[1:] for ids in self.token_ids([" ".join(image.tags) for image in images])]
+
     def lengths(self, captions: Sequence[str] | None, images: Sequence[Regions] | None) -> np.ndarray:
         """Positions each input takes, (n,): what a caller sorts by to waste little on padding."""
         text = np.array([len(ids) for ids in self.token_ids(captions)]) if captions is not None else 1
-        regions = np.array([min(len(image.features), self.max_regions) for image in images]) if images is not None else 0
-        return np.asarray(text + regions)
+        if images is None:
+            return np.asarray(text)
+        tags = np.array([len(ids) for ids in self.tag_ids(images)], dtype=np.int64)
+        return np.minimum(text + tags, self.max_tokens) + np.array([min(len(image.features), self.max_regions) for image in images])
 
     def region_values(self, image: Regions) -> np.ndarray:
         """Input values of an image's regions, float32: features (n, region_width), then what `geometry` makes of the boxes."""
@@ -130,6 +145,8 @@ class Backbone(nn.Module):
         """Padded tensors of n texts, n images (behind a single `[CLS]`) or n pairs: token_ids and token_mask (n, tokens), regions (n, regions, values)
         and region_mask."""
         ids = self.token_ids(captions) if captions is not None else [[self.tokenizer.cls_token_id]] * len(images or ())
+        if images is not None:
+            ids = [(row + tags)[: self.max_tokens] for row, tags in zip(ids, self.tag_ids(images), strict=True)]
         tensors = self.padded_tokens(ids) if images is None else {**self.padded_tokens(ids), **self.padded_regions(images)}
         return {name: tensor.to(self.device) for name, tensor in tensors.items()}
 
@@ -179,14 +196,18 @@ class Backbone(nn.Module):
         """Write config and tokenizer; returns what `load` needs beside them."""
         self.config.save_pretrained(folder / "transformer")
         self.tokenizer.save_pretrained(folder / "transformer")
-        return {"kind": self.kind, "region_width": self.region_width, "max_tokens": self.max_tokens, "max_regions": self.max_regions, **self.options()}
+        tags = {"object_tags": True} if self.object_tags else {}
+        return {"kind": self.kind, "region_width": self.region_width, "max_tokens": self.max_tokens, "max_regions": self.max_regions, **tags, **self.options()}
 
     @classmethod
     def load(cls, folder: Path, description: dict[str, Any]) -> Self:
         """The architecture that `save` described, with fresh weights."""
         config = AutoConfig.from_pretrained(folder / "transformer", local_files_only=True)
         tokenizer = AutoTokenizer.from_pretrained(folder / "transformer", local_files_only=True)
-        return cls(config, tokenizer, **{name: value for name, value in description.items() if name != "kind"})
+        backbone = cls(config, tokenizer, **{name: value for name, value in description.items() if name not in ("kind", "object_tags")})
+        if description.get("object_tags"):
+            backbone.add_object_tags()
+        return backbone
 
     @classmethod
     def from_checkpoint(cls, name_or_folder: str, tokenizer: str = "") -> Self:

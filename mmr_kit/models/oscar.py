@@ -1,6 +1,7 @@
 """The OSCAR architecture (Li et al., 2020): one BERT-like Transformer over [CLS] text [SEP] regions.
 
 Inputs, as the published models build them:
+
 - text alone: `[CLS] t [SEP]`, at most 70 word pieces between the two, so `max_tokens` 72 (over-long text is cut, `[SEP]` kept); image alone: one `[CLS]`,
   then the regions; pair: the text, then the regions.
 - a region: its features, then x1, y1, x2, y2, width, height as shares of the image; one linear layer, and a LayerNorm where the checkpoint has one.

@@ -58,8 +58,8 @@ def read_model(source: str, tokenizer: str = "", config: str = "") -> RetrievalM
     file, for what `source` lacks. A model without a match head gets a fresh one. Raises InputError where a part is missing or damaged.
     """
     folder = Path(source)
-    if (folder / "modules.json").is_file():
-        return _released(folder, tokenizer, config)
+    if (folder / "modules.json").is_file() and "Transformer" not in (parts := _parts(folder)):  # else a text encoder of sentence-transformers
+        return _released(folder, parts, tokenizer, config)
     path = weights_file(folder)
     if path is not None:
         weights = read_weights(path)
@@ -110,13 +110,17 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     return {str(name): value for name, value in content.items()}
 
 
-def _released(folder: Path, tokenizer: str, config: str) -> RetrievalModel:
-    """A fine-tuned model as its authors saved it."""
+def _parts(folder: Path) -> dict[str, Path]:
+    """The kinds of modules that `modules.json` lists, and their folders."""
     listed = _json(folder / "modules.json", list)
     try:
-        parts = {str(module["type"]).rpartition(".")[2]: folder / str(module["path"]) for module in listed}
+        return {str(module["type"]).rpartition(".")[2]: folder / str(module["path"]) for module in listed}
     except (KeyError, TypeError):
         raise InputError(f"{folder / 'modules.json'}: not a list of modules with type and path; copy the whole model again") from None
+
+
+def _released(folder: Path, parts: dict[str, Path], tokenizer: str, config: str) -> RetrievalModel:
+    """A fine-tuned model as its authors saved it."""
     known = [name for name in parts if name in PARTS]
     if len(known) != 1:
         raise InputError(f"{folder / 'modules.json'}: lists {', '.join(parts)}; one of {', '.join(PARTS)} was expected among them")

@@ -139,7 +139,10 @@ class RetrievalModel(Embedder, nn.Module):
 
     @classmethod
     def load(cls, folder: Path) -> RetrievalModel:
-        """Read what `save` wrote; float32, evaluation mode. Raises InputError where a file is missing, damaged or does not fit the others."""
+        """Read what `save` wrote; float32, evaluation mode, on the GPU where there is one.
+
+        Raises InputError where a file is missing, damaged or does not fit the others.
+        """
         folder = Path(folder)
         description = describe(folder)
         try:
@@ -152,7 +155,7 @@ class RetrievalModel(Embedder, nn.Module):
         except Exception as error:  # whatever transformers and tokenizers raise on a missing or damaged config or tokenizer
             raise InputError(f"{folder}: config or tokenizer missing or damaged ({first_line(error)}); train or copy the model again") from None
         model.load_weights(folder)
-        return model.eval()
+        return model.eval().to(best_device())
 
     def load_weights(self, folder: Path) -> None:
         """Take the weights of a saved model of the same architecture."""
@@ -208,12 +211,17 @@ def rows_of_like_length(lengths: np.ndarray, budget: int, most: int) -> Iterator
         order = order[size:]
 
 
+def best_device() -> torch.device:
+    """The GPU where there is one."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
 def mixed_precision(precision: str) -> AbstractContextManager[Any]:
     """A context in which Transformers compute in "bf16" or "fp16" ("no": float32), on the GPU where there is one; scores and embeddings stay float32."""
     types = {"bf16": torch.bfloat16, "fp16": torch.float16}
     if precision != "no" and precision not in types:
         raise InputError(f"precision {precision!r}: choose no, {', '.join(types)}")
-    return torch.autocast("cuda" if torch.cuda.is_available() else "cpu", types[precision]) if precision in types else nullcontext()
+    return torch.autocast(best_device().type, types[precision]) if precision in types else nullcontext()
 
 
 def load_model(folder: str | Path, tokenizer: str = "", config: str = "") -> RetrievalModel:
@@ -224,4 +232,5 @@ def load_model(folder: str | Path, tokenizer: str = "", config: str = "") -> Ret
         return RetrievalModel.load(Path(folder))
     from mmr_kit.models.published import read_model  # which itself needs this module
 
-    return read_model(str(folder), tokenizer, config) or RetrievalModel.load(Path(folder))
+    published = read_model(str(folder), tokenizer, config)
+    return published.to(best_device()) if published else RetrievalModel.load(Path(folder))

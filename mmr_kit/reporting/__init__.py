@@ -9,7 +9,7 @@ from mmr_kit.reporting.claims_galleries import judge_table5, judge_table6
 from mmr_kit.reporting.claims_languages import judge_table2, judge_table7
 from mmr_kit.reporting.claims_reranking import judge_figure2, judge_table8, judge_table9, norm_add_finding
 from mmr_kit.reporting.claims_table1 import judge_table1
-from mmr_kit.reporting.claims_training import judge_ablations, judge_figure3, judge_figure4
+from mmr_kit.reporting.claims_training import judge_ablations, judge_figure3, judge_figure4, judge_object_tags
 from mmr_kit.reporting.cost_tables import cost_table
 from mmr_kit.reporting.evidence import Finding, Verdict
 from mmr_kit.reporting.measured import Measured, select
@@ -21,7 +21,7 @@ from mmr_kit.reporting.trec import read_qrels, read_run, write_qrels, write_run
 
 __all__ = [
     "Claims", "Costs", "Finding", "Measured", "Picture", "Results", "SideBySide", "Verdict", "cost_table", "headline", "judge_ablations", "judge_figure2",
-    "judge_figure3", "judge_figure4", "judge_table1", "judge_table2", "judge_table3", "judge_table4", "judge_table5", "judge_table6", "judge_table7",
-    "judge_table8", "judge_table9", "norm_add_finding", "paper_table", "paper_value", "pivot_table", "provenance", "read_qrels", "read_results", "read_run",
-    "select", "side_by_side", "table1", "write_qrels", "write_run",
+    "judge_figure3", "judge_figure4", "judge_object_tags", "judge_table1", "judge_table2", "judge_table3", "judge_table4", "judge_table5", "judge_table6",
+    "judge_table7", "judge_table8", "judge_table9", "norm_add_finding", "paper_table", "paper_value", "pivot_table", "provenance", "read_qrels",
+    "read_results", "read_run", "select", "side_by_side", "table1", "write_qrels", "write_run",
 ]  # fmt: skip

@@ -24,6 +24,7 @@ a fifth would be lost, at 1.0 nothing; neither is about a tenth.
 """
 MEAN_POOLING, CLS_POOLING = "BE, mean pooling", "BE, [CLS] pooling"
 BHN, ANCE = "BE, hardest in batch", "BE, refreshed negatives (ANCE)"
+UNTAGGED, TAGGED = "without tags", "with object tags"  # behind the method's name
 RANDOM, HARD = "CE, random replacement", "CE, hard negatives of BE"
 CANDIDATES = re.compile(r"BE, N = (\d+)")
 
@@ -145,3 +146,15 @@ def judge_ablations(measured: Sequence[Measured], losses: Mapping[str, tuple[flo
         "X-5": of_cells(more_candidates_help),
     }
     return judge(specs, Ablations(measured, losses or {}))
+
+
+def tags_do_not_help(measured: Sequence[Measured]) -> Parts:
+    """Without tags each method is at least as good as with them."""
+    names = dict.fromkeys(name.removesuffix(f", {TAGGED}") for name in values_of(measured, "method") if name.endswith(f", {TAGGED}"))
+    found = [part for name in names for part in at_r1(f"{name}, {UNTAGGED}", at_least, f"{name}, {TAGGED}")(measured)]
+    return found or [("", not_measured("a method with object tags is needed"))]
+
+
+def judge_object_tags(measured: Sequence[Measured]) -> Claims:
+    """Judge X-4 on "BE, without tags" and "BE, with object tags", and any other method named so."""
+    return judge({"X-4": tags_do_not_help}, measured)

@@ -15,6 +15,7 @@ LANGUAGE_NAMES = {"avg_non_english": "mean without en"}
 COMBINATION_NAMES = {"none": "CE's score alone"}
 LATENCY = "ms a query"
 METRIC_NAMES = {"latency_ms": LATENCY}
+MERGED, ALONE = "The merged collection", "The data set alone"
 Row = Mapping[str, Any]
 
 
@@ -114,7 +115,7 @@ MEAN_RECALL = "mR: the mean of R@1, R@5 and R@10 over both directions, in percen
 LAYOUTS = {
     1: Layout(_group, _method, _by_direction, _printed(1), _recalls),
     2: Layout(_group, _method, _by_language, _printed(2), _mean_recalls, about=MEAN_RECALL),
-    5: Layout(lambda row: "The merged collection" if row["collection"] else "The data set alone", _method, _by_direction, _table5, _plain_and_largest,
+    5: Layout(lambda row: MERGED if row["collection"] else ALONE, _method, _by_direction, _table5, _plain_and_largest,
               about="R@M in percent. The paper's numbers of the data sets alone are those of its Table 1."),
     6: Layout(_training, _method, _by_direction, _printed(6), _recalls),
     7: Layout(lambda row: "", _method, _by_language, _printed(7), _mean_recalls, about=MEAN_RECALL),

@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from mmr_kit.reporting.layouts import LANGUAGE_NAMES, MERGED, METRIC_NAMES
 from mmr_kit.reporting.results import COLUMNS, FINDINGS, MEAN, headline
 
 TOLD = ("dataset", "collection", "trained_on", "backbone", "method", "direction", "language", "k", "combination", "lambda", "metric")
@@ -41,8 +42,9 @@ class Number:
     sources: tuple[Source, ...]
 
     @property
-    def phrases(self) -> list[str]:
-        return [_normal(text) for text in self.what.values()]
+    def phrases(self) -> list[tuple[str, str]]:
+        """What it is, column by column, in the words of the tables' headings and in the csv's."""
+        return [(_normal(_heading(name, text)), _normal(text)) for name, text in self.what.items()]
 
 
 def numbers(rows: pd.DataFrame) -> list[Number]:
@@ -71,11 +73,11 @@ def distinguishing(found: Sequence[Number]) -> list[str]:
 
 
 def find(found: Sequence[Number], headings: Sequence[str], printed: str) -> Number | None:
-    """The number that a table's cell shows: the one that its headings name best, if that is a single one and the cell prints its value; else None.
+    """The number that a table's cell shows: of those that its headings name best, the single one whose value the cell prints; else None.
 
-    Best is the most of its columns, of several such the longest words ("a_200" also says "a", "SEP+COOP" below a heading "BE" both), and of several such the
-    one with fewest columns that are not named (without distractors, say). Headings choose and the value confirms, so a table whose headings say too little
-    has cells without a link, never with a wrong one.
+    Best is the most of its columns, of several such the most different words (a model trained elsewhere has a name more), then the longest ("a_200" also says
+    "a", "SEP+COOP" below a heading "BE" both), and of several such the one with fewest columns that are not named (without distractors, say). Headings choose
+    and the value confirms, so a table whose headings say too little has cells without a link, never with a wrong one.
     """
     digits = re.fullmatch(r"[+-]?[\d,]+(?:\.(\d+))?", printed)
     if not digits:
@@ -83,13 +85,22 @@ def find(found: Sequence[Number], headings: Sequence[str], printed: str) -> Numb
     said = _normal(" ".join(headings))
     scores = []
     for number in found:
-        named = [phrase for phrase in number.phrases if phrase in said]
-        scores.append((len(named), sum(map(len, named)), -len(number.phrases)))
-    if not scores or scores.count(best := max(scores)) > 1:
-        return None
-    chosen = found[scores.index(best)]
+        named = [shown if shown in said else text for shown, text in number.phrases if shown in said or text in said]
+        scores.append((len(named), len(set(named)), sum(map(len, named)), -len(number.phrases)))
     unit = 10.0 ** -len(digits[1] or "")
-    return chosen if abs(chosen.value - float(printed.replace(",", ""))) <= 0.5001 * unit else None
+    best = [number for number, score in zip(found, scores, strict=True) if score == max(scores)]
+    chosen = [number for number in best if abs(number.value - float(printed.replace(",", ""))) <= 0.5001 * unit]
+    return chosen[0] if len(chosen) == 1 else None
+
+
+def _heading(name: str, text: str) -> str:
+    """The text of a column as tables say it: "mean without en", "250 train images", ..."""
+    if name == "collection":
+        return MERGED
+    part, _, images = text.rpartition("_")
+    if name == "trained_on" and part and images.isdecimal():  # what `Recipe.train_images` makes of it
+        return f"{int(images):,} train images"
+    return str({"language": LANGUAGE_NAMES, "metric": METRIC_NAMES}.get(name, {}).get(text, text))
 
 
 def _normal(text: str) -> str:

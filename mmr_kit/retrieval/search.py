@@ -7,6 +7,7 @@ import numpy as np
 from mmr_kit.errors import InputError
 
 CHUNK_BYTES = 64 * 2**20  # of similarities held at once
+TOGETHER = 256  # queries at once: so few that a chunk holds many items, and seldom has to be merged with another
 
 
 def search(queries: np.ndarray, items: np.ndarray, k: int, chunk_bytes: int = CHUNK_BYTES) -> tuple[np.ndarray, np.ndarray]:
@@ -23,7 +24,14 @@ def search(queries: np.ndarray, items: np.ndarray, k: int, chunk_bytes: int = CH
         raise InputError(f"queries are {queries.shape[1]} wide, items {items.shape[1]}: both must come from the same model")
     if not (np.isfinite(queries).all() and np.isfinite(items).all()):
         raise InputError("embeddings hold NaN or infinite values; the model or the region features are broken")
-    step = max(k, chunk_bytes // (4 * max(1, len(queries))))
+    if not len(queries):
+        return np.empty((0, min(k, len(items))), dtype=np.int64), np.empty((0, min(k, len(items))), dtype=np.float32)
+    parts = [_search(queries[start : start + TOGETHER], items, k, chunk_bytes) for start in range(0, len(queries), TOGETHER)]
+    return np.concatenate([rows for rows, _ in parts]), np.concatenate([scores for _, scores in parts])
+
+
+def _search(queries: np.ndarray, items: np.ndarray, k: int, chunk_bytes: int) -> tuple[np.ndarray, np.ndarray]:
+    step = max(k, chunk_bytes // (4 * len(queries)))
     rows = np.empty((len(queries), 0), dtype=np.int64)
     scores = np.empty((len(queries), 0), dtype=np.float32)
     for start in range(0, len(items), step):
@@ -40,8 +48,10 @@ def _largest(scores: np.ndarray, k: int) -> np.ndarray:
     """Columns of the k largest values of each row, best first, ties by the smaller column: (rows, min(k, columns))."""
     k = min(k, scores.shape[1])
     threshold = np.partition(scores, -k, axis=1)[:, -k, None]
-    above, level = scores > threshold, scores == threshold
-    room = k - above.sum(1, keepdims=True)
-    chosen = np.nonzero(above | (level & (np.cumsum(level, axis=1) <= room)))[1].reshape(len(scores), k)
+    enough = scores >= threshold
+    surplus = enough.sum(1) - k
+    for row in np.flatnonzero(surplus):  # of the scores that equal the k-th the first stay
+        enough[row, np.flatnonzero(scores[row] == threshold[row])[-surplus[row] :]] = False
+    chosen = np.nonzero(enough)[1].reshape(len(scores), k)
     order = np.argsort(-np.take_along_axis(scores, chosen, axis=1), axis=1, kind="stable")
     return np.take_along_axis(chosen, order, axis=1)

@@ -30,6 +30,22 @@ def store(tmp_path: Path) -> Path:
     return tmp_path
 
 
+def test_object_tags(store: Path) -> None:
+    assert RegionStore(store)["image-0"].tags == ()
+    np.save(store / "object_class.npy", np.array([1, 1, -1, 0, 2, 0], dtype=np.int16))
+    (store / "object_classes.txt").write_text("cat\ndog\nspotted cow\n")
+    assert [RegionStore(store)[f"image-{n}"].tags for n in range(3)] == [("dog",), (), ("cat", "spotted cow")]
+    (store / "object_classes.txt").write_text("cat\ndog\n")
+    with pytest.raises(InputError, match=r"object_class\.npy: class 2, but object_classes\.txt names 2"):
+        RegionStore(store)
+    np.save(store / "object_class.npy", np.zeros(5, dtype=np.int16))
+    with pytest.raises(InputError, match="5 classes for 6 regions"):
+        RegionStore(store)
+    (store / "object_classes.txt").unlink()
+    with pytest.raises(InputError, match="no list of names"):
+        RegionStore(store)
+
+
 @st.composite
 def images(draw: st.DrawFn) -> list[Regions]:
     width = draw(st.integers(1, 4))

@@ -230,6 +230,10 @@ def test_other_sources_are_left_to_the_caller(make_kind: MakeKind, tmp_path: Pat
     assert read_model(str(tmp_path / "nothing")) is None
     make_kind("oscar").backbone.transformer.save_pretrained(tmp_path / "bert")
     assert read_model(str(tmp_path / "bert")) is None, "a language model"
+    listed = [{"idx": n, "name": str(n), "path": path, "type": f"sentence_transformers.models.{kind}"} for n, (path, kind) in
+              enumerate({"": "Transformer", "1_Pooling": "Pooling", "2_Normalize": "Normalize"}.items())]  # fmt: skip
+    (tmp_path / "bert" / "modules.json").write_text(json.dumps(listed))
+    assert read_model(str(tmp_path / "bert")) is None, "one that sentence-transformers saved as a text encoder, such as MiniLM"
     torch.save({"weight": torch.zeros(2)}, tmp_path / "other.pt")
     assert read_model(str(tmp_path / "other.pt")) is None
     with pytest.raises(InputError, match=r"mmr_kit\.json: missing"):

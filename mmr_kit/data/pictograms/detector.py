@@ -97,6 +97,13 @@ def _read(folder: Path) -> Detector:
     return model.eval()
 
 
+def detected_objects(features: np.ndarray) -> np.ndarray:
+    """Which object the detector takes each region for, by its features (n, WIDTH): rows of OBJECTS, int16 (n,)."""
+    model = load_detector()
+    with torch.inference_mode():
+        return model.name_object(torch.from_numpy(features) / model.scale).argmax(1).numpy().astype(np.int16)
+
+
 def detector_features(crops: np.ndarray) -> np.ndarray:
     """Features float32 (n, WIDTH) of crops uint8 (n, CROP, CROP, 3)."""
     model = load_detector()

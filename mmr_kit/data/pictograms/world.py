@@ -88,19 +88,24 @@ def build_world(spec: WorldSpec, folder: Path) -> None:
     image_ids, caption_ids = [image_id for image_id, _ in named], [line["caption_id"] for line in lines]
     atomic_write(folder / FACTS / "ids.json", json.dumps({"objects": OBJECTS, "image_ids": image_ids, "caption_ids": caption_ids}))
     if named:
-        write_region_store(folder / "regions", _regions(named, spec))
+        detected: list[np.ndarray] = []
+        write_region_store(folder / "regions", _regions(named, spec, detected))
+        if detected:
+            np.save(folder / "regions" / "object_class.npy", np.concatenate(detected), allow_pickle=False)
+            atomic_write(folder / "regions" / "object_classes.txt", "".join(f"{name}\n" for name in OBJECTS))
 
 
-def _regions(named: list[tuple[str, Scene]], spec: WorldSpec) -> Iterator[tuple[str, tuple[int, int], Regions]]:
-    """Region features and boxes, image by image."""
+def _regions(named: list[tuple[str, Scene]], spec: WorldSpec, detected: list[np.ndarray]) -> Iterator[tuple[str, tuple[int, int], Regions]]:
+    """Region features and boxes, image by image; which objects the detector found is added to `detected`."""
     for start in range(0, len(named), 1000):
         part = named[start : start + 1000]
         seen = [drawing.regions(scene, Random(f"regions/{spec.seed}/{image_id}")) for image_id, scene in part]
         crops = np.concatenate([crops for crops, _, _ in seen])
         if spec.features == "detector":
-            from mmr_kit.data.pictograms.detector import detector_features  # needs torch; raw crops do not
+            from mmr_kit.data.pictograms.detector import detected_objects, detector_features  # needs torch; raw crops do not
 
             features = detector_features(crops)
+            detected.append(detected_objects(features))
         else:
             features = crops.reshape(len(crops), -1).astype(np.float32) / 255
         rows = np.split(features, np.cumsum([len(boxes) for _, boxes, _ in seen])[:-1])

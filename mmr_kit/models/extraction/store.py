@@ -24,6 +24,7 @@ from mmr_kit.errors import InputError
 from mmr_kit.models.extraction.detectors import Detector
 from mmr_kit.models.extraction.encoders import Encoder
 from mmr_kit.models.extraction.regions import WHOLE, grid_boxes, patch_regions, plain_values
+from mmr_kit.models.retrieval_model import best_device
 from mmr_kit.models.starts import start_identity
 
 if TYPE_CHECKING:
@@ -150,7 +151,7 @@ class _Extractor:
     """Pictures -> regions."""
 
     def __init__(self, extraction: Extraction) -> None:
-        self.extraction, device = extraction, torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.extraction, device = extraction, best_device()
         self.detector = Detector(extraction.detector, extraction.threshold, extraction.most_boxes, device) if extraction.detector else None
         self.encoder = Encoder(extraction.encoder, device) if extraction.encoder else None
         self.cells = np.concatenate([WHOLE, grid_boxes(extraction.grid)])
