@@ -59,8 +59,12 @@ pretraining:
 	$(BIN)/mmr train PRETRAINING --dataset pictograms_similar $(LANGUAGES) --start .mmr_cache/$(NAME)_first_stage --steps 2000 --warmup-steps 100 \
 		--batch-size 64 --output pretrained_$(NAME)
 
+# On this machine alone, with a token, asking no other host for news; the workspace (quickstart in front, explorer behind) is laid out anew at each start.
+lab: export JUPYTER_CONFIG_PATH := $(CURDIR)/lab$(if $(JUPYTER_CONFIG_PATH),:$(JUPYTER_CONFIG_PATH))
+lab: export JUPYTERLAB_WORKSPACES_DIR := $(MMR_CACHE_DIR)/lab
 lab: install
-	$(BIN)/jupyter lab $(if $(filter 0,$(shell id -u)),--allow-root) $(ARGS) notebooks/00_quickstart.ipynb
+	$(BIN)/jupyter lab workspaces import lab/mmr-kit.jupyterlab-workspace
+	$(BIN)/jupyter lab --ip=127.0.0.1 --LabApp.default_url=/lab/workspaces/mmr-kit $(if $(filter 0,$(shell id -u)),--allow-root) $(ARGS)
 
 test: lint
 	$(BIN)/python -m pytest $(PYTEST_ARGS)

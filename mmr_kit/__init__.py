@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from mmr_kit.data.datasets import load_dataset
     from mmr_kit.errors import InputError
     from mmr_kit.experiments import METHODS, Evaluation, evaluate, learning_curves, train, training_record
+    from mmr_kit.explorer import explore
     from mmr_kit.models.retrieval_model import load_model
     from mmr_kit.recipes import Recipe
     from mmr_kit.reporting.checks import check
@@ -19,6 +20,7 @@ _HOMES = {
     "mmr_kit.data.datasets": ["load_dataset"],
     "mmr_kit.errors": ["InputError"],
     "mmr_kit.experiments": ["METHODS", "Evaluation", "evaluate", "learning_curves", "train", "training_record"],
+    "mmr_kit.explorer": ["explore"],
     "mmr_kit.models.retrieval_model": ["load_model"],
     "mmr_kit.recipes": ["Recipe"],
     "mmr_kit.reporting.checks": ["check"],
@@ -26,8 +28,8 @@ _HOMES = {
     "mmr_kit.retrieval.retrieve": ["retrieve"],
 }
 __all__ = [
-    "METHODS", "Evaluation", "InputError", "Recipe", "check", "evaluate", "learning_curves", "load_dataset", "load_model", "recall", "retrieve", "train",
-    "training_record",
+    "METHODS", "Evaluation", "InputError", "Recipe", "check", "evaluate", "explore", "learning_curves", "load_dataset", "load_model", "recall", "retrieve",
+    "train", "training_record",
 ]  # fmt: skip
 __version__ = "0.1.0"
 

@@ -35,7 +35,7 @@ RESULTS = ROOT / "results"
 
 # One busy thread a process: two can be many times slower than one.
 ENVIRONMENT = {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE", "TOKENIZERS_PARALLELISM": "false", "MMR_HEADLESS": "1"}
-NOT_COMPUTING = ("cli.py", "cli_data.py", "cli_features.py", "needs.py", "notebooks.py")  # modules that no number depends on
+NOT_COMPUTING = ("cli.py", "cli_data.py", "cli_features.py", "explorer.py", "needs.py", "notebooks.py")  # modules that no number depends on
 
 
 class NotebookError(RuntimeError):

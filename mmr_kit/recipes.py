@@ -34,9 +34,10 @@ NEGATIVES = ("batch", "adaptive", "refreshed")
 DEV_K = 20
 PACKAGE = Path(__file__).parent
 ENGINE = [PACKAGE / "models" / name for name in ("engine.py", "packed.py", "int8.py")]  # a change there is another ranking, and the same model
+UNRELATED = ("attribution.py", "miniature.py")  # modules of models/ that no training and no ranking reads
 SCORING = [PACKAGE / "retrieval" / f"{name}.py" for name in ("metrics", "ranking", "rerank", "retrieve", "search")]  # of the dev split
 COMPUTING = [Path(__file__), PACKAGE / "data" / "datasets.py", PACKAGE / "data" / "regions.py", *SCORING,
-             *sorted(path for path in (PACKAGE / "models").glob("*.py") if path.name != "miniature.py" and path not in ENGINE)]  # a change is another model
+             *sorted(path for path in (PACKAGE / "models").glob("*.py") if path not in ENGINE and path.name not in UNRELATED)]  # a change is another model
 SOURCE = cache.identity_hash([cache.file_hash(path) for path in COMPUTING])
 
 

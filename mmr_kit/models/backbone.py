@@ -36,6 +36,7 @@ class Backbone(nn.Module):
     """
 
     kind: ClassVar[str]
+    regions_first: ClassVar[bool] = False  # whether a pair's regions stand before its text
     _classes: ClassVar[dict[str, type[Backbone]]] = {}
 
     def __init__(self, config: PretrainedConfig, tokenizer: PreTrainedTokenizerBase, region_width: int, max_tokens: int = 72, max_regions: int = 50) -> None:

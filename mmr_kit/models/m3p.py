@@ -32,6 +32,7 @@ class M3P(Backbone):
     """BERT's layers (M3P's are the same) behind M3P's embeddings. config: a BertConfig; it says nothing of token types."""
 
     kind = "m3p"
+    regions_first = True
 
     def __init__(self, config: PretrainedConfig, tokenizer: PreTrainedTokenizerBase, region_width: int, max_tokens: int = 72, max_regions: int = 50) -> None:
         super().__init__(config, tokenizer, region_width, max_tokens, max_regions)

@@ -9,6 +9,7 @@ from mmr_kit.retrieval.contracts import Dataset, Model, Progress
 from mmr_kit.retrieval.ranking import DIRECTIONS, Ranking
 from mmr_kit.retrieval.rerank import score_candidates, score_pairs
 from mmr_kit.retrieval.search import search
+from mmr_kit.retrieval.searcher import Searcher
 
 DEPTH = 100  # candidates kept of a ranking over the whole collection; R@M needs 10
 
@@ -26,14 +27,9 @@ def retrieve(model: Model, dataset: Dataset, direction: str, k: int = 20, rerank
 
 def search_images(caption: str, retriever: Model, dataset: Dataset, k: int = 20, reranker: Model | None = None) -> tuple[Ranking, Ranking]:
     """The k images nearest to a caption of one's own, and the same in the order of the match probability; one query each, with id "query"."""
-    if not caption.strip():
-        raise InputError("the caption is empty; describe what to look for")
-    images = sorted(dataset.image_ids)
-    rows, cosines = search(retriever.embed_texts([caption]), retriever.embed_images([dataset.regions[image_id] for image_id in images]), k)
-    found = [images[row] for row in rows[0]]
-    matches = (reranker or retriever).score_pairs([caption] * len(found), [dataset.regions[image_id] for image_id in found])
-    retrieved = Ranking("image_retrieval", ["query"], [found], [cosines[0]])
-    return retrieved, Ranking.from_scores("image_retrieval", ["query"], [found], [matches])
+    answer = Searcher(dataset, retriever).ask("image_retrieval", caption, k, reranker or retriever)
+    assert answer.retrieved is not None
+    return answer.retrieved, answer.ranking
 
 
 def bi_encode(model: Model, dataset: Dataset, k: int = DEPTH) -> dict[str, Ranking]:
