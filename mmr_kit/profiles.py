@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import nbformat
-import yaml
 
+from mmr_kit.data.reading import read_yaml
 from mmr_kit.errors import InputError
 
 NOTEBOOKS = Path(__file__).resolve().parents[1] / "notebooks"
@@ -32,10 +32,7 @@ def load_profile(name: str, folder: Path = NOTEBOOKS) -> dict[str, Scalar]:
     path = folder / "profiles" / f"{name}.yaml"
     if name not in (known := find_profiles(folder)):
         raise InputError(f"unknown profile {name!r}{near(name, known)}; profiles: {', '.join(known) or 'none'}")
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: not readable as YAML: {' '.join(str(error).split())}") from None
+    values = read_yaml(path) or {}
     if not isinstance(values, dict):
         raise InputError(f"{path}: must be lines of `name: value`")
     for key, value in values.items():
@@ -56,7 +53,11 @@ def declared_parameters(notebook: Path) -> dict[str, Scalar]:
     if len(cells) > 1:
         raise InputError(f"{notebook}: {len(cells)} cells are tagged `parameters`; tag one")
     found: dict[str, Scalar] = {}
-    for line in ast.parse(cells[0].source).body if cells else []:
+    try:
+        lines = ast.parse(cells[0].source).body if cells else []
+    except Exception as error:  # SyntaxError, and what else is raised at source that is no program
+        raise InputError(f"{notebook}: the parameters cell is no Python ({error})") from None
+    for line in lines:
         targets = line.targets if isinstance(line, ast.Assign) else [getattr(line, "target", None)]
         try:
             value = ast.literal_eval(line.value)
@@ -94,8 +95,8 @@ def read_notebook(path: Path) -> Any:
     """A notebook as an nbformat node (version 4)."""
     try:
         return nbformat.read(path, as_version=4)
-    except (ValueError, AttributeError, KeyError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: not readable as a notebook: {error}") from None
+    except Exception as error:  # whatever nbformat and its validator raise
+        raise InputError(f"{path}: not readable as a notebook: {' '.join(str(error).split())[:200]}") from None
 
 
 def _known(names: Iterable[str], known: Iterable[str], place: str) -> None:

@@ -1,4 +1,4 @@
-"""Files of data sets, read without trusting them: text, lists of images, what torch.save wrote."""
+"""Files of data sets, read without trusting them: text, YAML, lists of images, what torch.save wrote."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import io
 import zipfile
 from pathlib import Path
 from typing import Any
+
+import yaml
 
 from mmr_kit.errors import InputError
 
@@ -26,6 +28,23 @@ def read_text(path: Path) -> str:
 def read_lines(path: Path) -> list[str]:
     """The lines of a UTF-8 file, without their ends. Raises InputError."""
     return [line.rstrip("\n") for line in io.StringIO(read_text(path))]  # not splitlines: U+2028 and the like may stand inside a caption
+
+
+class _PlainLoader(yaml.SafeLoader):
+    """YAML without aliases: a few lines of them can stand for more than any memory holds."""
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        if self.check_event(yaml.AliasEvent):
+            raise yaml.YAMLError("it has an alias (*name); write the value out")
+        return super().compose_node(parent, index)
+
+
+def read_yaml(path: Path) -> Any:
+    """What a YAML file says: dicts, lists, texts, numbers, dates; no tag of it makes anything else. Raises InputError."""
+    try:
+        return yaml.load(path.read_text(encoding="utf-8"), _PlainLoader)  # a SafeLoader
+    except Exception as error:  # tags such as !!int end in an exception of nearly any type
+        raise InputError(f"{path}: not readable as YAML: {' '.join(str(error).split()) or type(error).__name__}") from None
 
 
 def read_image_list(path: Path) -> list[str]:

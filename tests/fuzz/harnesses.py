@@ -40,8 +40,8 @@ from tests.data import feature_samples as samples
 Read = Callable[[Path], object]
 CAPTION = {"caption_id": "1-0", "image_id": "1", "language": "en", "text": "a dog", "split": "dev"}
 KARPATHY = {"images": [{"filename": "COCO_1.jpg", "cocoid": 1, "split": "val", "sentences": [{"raw": "a dog"}, {"raw": "ein Hund"}]}]}
-ROW = {"table": "table1", "profile": "demo", "dataset": "a", "method": "BE", "metric": "R@1", "value": "17.5", "ci_low": "16", "ci_high": "19", "n_queries": "24",
-       "n_items": "24", "seed": "0", "run": "runs/table1/a.BE.image_retrieval.seed0.run.gz"}  # fmt: skip
+ROW = {"table": "table1", "profile": "demo", "dataset": "a", "method": "BE", "metric": "R@1", "value": "17.5", "ci_low": "16", "ci_high": "19",
+       "n_queries": "24", "n_items": "24", "seed": "0", "run": "runs/table1/a.BE.image_retrieval.seed0.run.gz"}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -242,7 +242,7 @@ HARNESSES: dict[str, Harness] = {
     "results_section": Harness("table1.csv", lambda: [(line({name: name for name in COLUMNS}) + line(ROW)).encode()], lambda path: read_sections(path.parent)),
     "claims_csv": Harness("table1.claims.csv", texts("id,claim,basis,verdict,part,part_verdict,evidence\nT1-1,x,measured,supported,a,supported,1 - 0\n"),
                           lambda path: read_sections(path.parent)),
-    "provenance": Harness("table1.provenance.json", texts('{"git": {"commit": "abc"}, "outputs": {"table1.csv": "0"}}'), lambda path: read_sections(path.parent)),
+    "provenance": Harness("table1.provenance.json", texts('{"git": {"commit": "abc"}, "outputs": {"a.csv": "0"}}'), lambda path: read_sections(path.parent)),
     "run": Harness("x.run", texts("1 Q0 2 1 0.5 BE\n1 Q0 3 2 0.25 BE\n"), lambda path: read_run(path, "image_retrieval")),
     "qrels": Harness("x.qrels", texts("1 0 2 1\n1 0 3 0\n2 0 2 -1\n"), read_qrels),
     "page": Harness("x.html", texts('<h1>T</h1><table class="mmr"><tr><th scope="row">a</th><td>1.0 <i>2</i></td></tr></table><script>x</script>'), page),

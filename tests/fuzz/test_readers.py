@@ -8,8 +8,8 @@ import pytest
 from tests.fuzz.harnesses import HARNESSES
 
 MUTATIONS = 60
-TOKENS = [b"\0", b"\n", b"\r", b"\t", b" ", b"-", b"9" * 30, b"1e999", b"nan", b"../../x", b"=1+1", b"!!int x", b"&a", b"*a", b"<<: ", b"[[", b"{", b"'", b'"', b"\xff\xfe",
-          b"\xe2\x80\xa8", b"\x1b[2J", b"<script>", b"\x80\x02", b"c__builtin__\nexec\n", b"\x1f\x8b"]  # fmt: skip
+TOKENS = [b"\0", b"\n", b"\r", b"\t", b" ", b"-", b"9" * 30, b"1e999", b"nan", b"../../x", b"=1+1", b"!!int x", b"&a", b"*a", b"<<: ", b"[[", b"{", b"'", b'"',
+          b"\xff\xfe", b"\xe2\x80\xa8", b"\x1b[2J", b"<script>", b"\x80\x02", b"c__builtin__\nexec\n", b"\x1f\x8b"]  # fmt: skip
 
 
 def mutated(content: bytes, drawn: random.Random) -> bytes:
