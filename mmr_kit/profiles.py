@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import difflib
 import math
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -111,7 +112,7 @@ def _agreeing(value: Scalar, default: Scalar, place: str) -> Scalar:
     """A profile's value, if it is of the default's type (a whole number is a number too)."""
     if type(default) is float and type(value) is int:
         return float(value)
-    if type(value) is not type(default):
+    if type(value) is not type(default) or (isinstance(value, str) and re.search("[\ud800-\udfff]", value)):
         hint = " (YAML reads 1e-3 as text; write 0.001 or 1.0e-3)" if type(default) is float and type(value) is str else ""
         raise InputError(f"{place}: must be {KINDS[type(default)]}, not {value!r}{hint}")
     return value
@@ -120,6 +121,7 @@ def _agreeing(value: Scalar, default: Scalar, place: str) -> Scalar:
 def _typed(text: str, default: Scalar, place: str) -> Scalar:
     """A command line's text as a value of the default's type."""
     try:
+        text.encode()  # bytes of a command line that are no UTF-8 fit into no notebook
         if isinstance(default, bool):
             return {"true": True, "false": False}[text.lower()]
         value = type(default)(text)

@@ -62,17 +62,24 @@ def read_image_list(path: Path) -> list[str]:
 
 def read_pt(path: Path) -> Any:
     """What torch.save wrote, if it is plain data: dicts, lists, texts, numbers, tensors. Runs no code of the file. Raises InputError."""
-    import torch
-
     try:
-        if zipfile.is_zipfile(path) and any(part.compress_type != zipfile.ZIP_STORED for part in zipfile.ZipFile(path).infolist()):
-            raise ValueError("compressed parts")  # torch writes none: it may be a bomb
-        return torch.load(path, map_location="cpu", weights_only=True)
+        return load_pt(path)
     except OSError as error:
         raise _unreadable(path, error) from None
     except Exception as error:  # a damaged file ends in an exception of nearly any type
         told = " ".join(str(error).split())[:80]
         raise InputError(f"{path}: not a file of plain data that torch.save wrote ({type(error).__name__}: {told}); {REMEDY}") from None
+
+
+def load_pt(path: Path) -> Any:
+    """The same for those who tell errors themselves: raises whatever zipfile, pickle and torch do."""
+    import torch
+
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            if any(part.compress_type != zipfile.ZIP_STORED for part in archive.infolist()):
+                raise ValueError("compressed parts")  # torch writes none: it may be a bomb
+    return torch.load(path, map_location="cpu", weights_only=True)
 
 
 def fault_of_id(image_id: str) -> str:
