@@ -6,11 +6,15 @@
 #   make test [PYTEST_ARGS="-k metrics"]                                         lint, types, import walls, every test
 #   make docs                                                                    docstrings and notebooks as pages, docs/_build/html/index.html
 #   make bench                                                                   speed of search, reranking, evaluation and training
+#   make fuzz [SECONDS=60] [HARNESS=manifest]                                    every reader of untrusted files, so long each
+#   make audit                                                                   known vulnerabilities of the pinned packages (needs a network)
 #
 # A CPU-only PyTorch for a Linux machine without a GPU: PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu make ...
 
 PROFILE ?= demo
 ARGS ?=
+SECONDS ?= 60
+HARNESS ?=
 PYTEST_ARGS ?= -n auto --dist loadgroup
 BIN := .venv/bin
 
@@ -35,7 +39,8 @@ ifeq ($(PROFILE),paper-smoke)
 export MMR_DATA_DIR := $(MINIATURE)
 endif
 
-.PHONY: tables ablations pretrained pretraining lab test lint docs bench clean install install-test install-docs install-minilm install-int8
+.PHONY: tables ablations pretrained pretraining lab test lint docs bench fuzz audit clean install install-test install-docs install-minilm install-int8 \
+	install-fuzz install-audit
 
 tables: $(if $(filter flickr8k,$(PROFILE)),install-minilm,install) $(if $(filter paper-smoke,$(PROFILE)),$(MINIATURE))
 	$(BIN)/mmr regenerate --profile $(PROFILE) $(ARGS)
@@ -80,6 +85,12 @@ docs: install-docs
 bench: install-int8
 	$(BIN)/python benchmarks/run.py
 
+fuzz: install-fuzz
+	$(BIN)/python -m tests.fuzz.run --seconds $(SECONDS) $(HARNESS)
+
+audit: install-audit
+	$(BIN)/python requirements/audit.py
+
 install:
 	$(INSTALL)
 
@@ -88,6 +99,12 @@ install-test:
 
 install-docs:
 	$(INSTALL) docs
+
+install-fuzz:
+	$(INSTALL) fuzz
+
+install-audit:
+	$(INSTALL) audit
 
 install-minilm:
 	$(INSTALL) minilm
@@ -98,5 +115,5 @@ install-int8:
 # Trained models (.mmr_cache) and results stay.
 clean:
 	rm -rf .venv .venv.lock *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
-	rm -rf docs/_build docs/api
+	rm -rf docs/_build docs/api .fuzz
 	find . -name __pycache__ -type d -not -path './.mmr_cache/*' -prune -exec rm -rf {} +

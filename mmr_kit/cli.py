@@ -13,7 +13,7 @@ import typer
 
 from mmr_kit import cli_features
 from mmr_kit.cli_data import data_app
-from mmr_kit.errors import InputError
+from mmr_kit.errors import InputError, shown
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False,
                   help="Train, retrieve, rerank, and compute the paper's tables again.")  # fmt: skip
@@ -29,7 +29,7 @@ def main() -> None:
     try:
         app(prog_name="mmr")
     except InputError as error:
-        print(f"mmr: {error}", file=sys.stderr)
+        print(shown(f"mmr: {error}"), file=sys.stderr)
         sys.exit(2)
 
 
@@ -158,7 +158,7 @@ def search(
     print("rank  match  retrieved  cosine  image  (one of its captions)")
     for rank, (image_id, match) in enumerate(zip(reranked.candidate_ids[0], reranked.scores[0], strict=True), start=1):
         place = before.index(image_id)
-        print(f"{rank:>4}  {match:>5.3f}  {place + 1:>9}  {cosines[place]:>6.3f}  {image_id}  ({told[image_id]})")
+        print(shown(f"{rank:>4}  {match:>5.3f}  {place + 1:>9}  {cosines[place]:>6.3f}  {image_id}  ({told[image_id]})"))
 
 
 def _assignments(texts: list[str]) -> dict[str, str]:

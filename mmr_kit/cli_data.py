@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mmr_kit.errors import InputError
+from mmr_kit.errors import InputError, shown
 
 if TYPE_CHECKING:
     from mmr_kit.data.manifests import Manifest
@@ -26,7 +26,7 @@ def data_list() -> None:
     from mmr_kit.data.manifests import list_manifests
 
     for manifest in list_manifests():
-        print(f"{manifest.name:<22} {manifest.title} (licence: {manifest.licence})")
+        print(shown(f"{manifest.name:<22} {manifest.title} (licence: {manifest.licence})"))
 
 
 @data_app.command("status")
@@ -41,11 +41,11 @@ def data_status(names: Annotated[list[str] | None, typer.Argument(metavar="NAME"
 
     if not names:
         for manifest in list_manifests():
-            print(f"{manifest.name:<22} {manifest.status()}")
+            print(shown(f"{manifest.name:<22} {manifest.status()}"))
         return
     manifests = {name: load_manifest(name) for name in names}
     for name, manifest in manifests.items():
-        print("\n".join(manifest.checklist(name)))
+        print(shown("\n".join(manifest.checklist(name))))
     if any(manifest.missing() for manifest in manifests.values()):
         raise typer.Exit(1)
 
@@ -65,8 +65,8 @@ def data_fetch(name: Name) -> None:
 
     manifest = load_manifest(name)
     if manifest.downloads:
-        fetch(manifest, lambda text: print(text, flush=True))
-    print("\n".join(manifest.next_steps(name)))
+        fetch(manifest, lambda text: print(shown(text), flush=True))
+    print(shown("\n".join(manifest.next_steps(name))))
 
 
 @data_app.command("verify")
@@ -83,7 +83,7 @@ def data_verify(name: Name) -> None:
 
     good = True
     for is_good, told in verify(load_manifest(name)):
-        print(f"{'[OK]     ' if is_good else '[DIFFERS]'} {told}", flush=True)
+        print(shown(f"{'[OK]     ' if is_good else '[DIFFERS]'} {told}"), flush=True)
         good &= is_good
     if not good:
         raise typer.Exit(1)

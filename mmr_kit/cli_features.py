@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mmr_kit.errors import InputError
+from mmr_kit.errors import InputError, shown
 
 if TYPE_CHECKING:
     from mmr_kit.data.pictures import Skipped
@@ -56,7 +56,7 @@ def features_extract(
     Example: mmr features extract photos --output photos_regions --detector PekingU/rtdetr_r18vd --encoder facebook/dinov2-small
     """
     skipped = _Extract(detector, threshold, boxes, grid, encoder, patches, size, batch_size, precision)(folder, output, None)
-    print("\n".join([*_told(skipped, output), str(output)]))
+    print(shown("\n".join([*_told(skipped, output), str(output)])))
 
 
 def data_add(
@@ -92,7 +92,7 @@ def data_add(
     lines += [f"left out with their pictures: {added.left_out} captions"] if added.left_out else []
     lines += [f"without captions, and so no part of it: {added.uncaptioned} pictures"] if added.uncaptioned else []
     called = name if root and folder.resolve() == Path(root, name).resolve() else str(added.manifest.resolve())
-    print("\n".join([*lines, f"{added.manifest}: {images} images, {added.captions} captions", *_next_step(called, folder, added.images)]))
+    print(shown("\n".join([*lines, f"{added.manifest}: {images} images, {added.captions} captions", *_next_step(called, folder, added.images)])))
 
 
 def _next_step(called: str, folder: Path, images: dict[str, int]) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from mmr_kit.data.manifests import in_data_dir, load_manifest
-from mmr_kit.errors import InputError
+from mmr_kit.errors import InputError, shown
 from mmr_kit.profiles import Scalar
 
 CHECKPOINT = ("a checkpoint in its published files, OSCAR's pytorch_model.bin, config.json and vocab.txt, or M3P's m3p_under_weights.pth and "
@@ -37,5 +37,5 @@ def check_needs(parameters: Iterable[Mapping[str, Scalar]]) -> None:
             absent.append(start)
             lines.append(f"[missing] {error} ({CHECKPOINT})")
     if lines:
-        print("\n".join(lines), flush=True)
+        print(shown("\n".join(lines)), flush=True)
         raise InputError(f"not here yet: {', '.join([*missing, *absent])}; do what is said above, then run this again")

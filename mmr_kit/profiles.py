@@ -5,13 +5,14 @@ from __future__ import annotations
 import ast
 import difflib
 import math
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import nbformat
-import yaml
 
+from mmr_kit.data.reading import read_yaml
 from mmr_kit.errors import InputError
 
 NOTEBOOKS = Path(__file__).resolve().parents[1] / "notebooks"
@@ -32,10 +33,7 @@ def load_profile(name: str, folder: Path = NOTEBOOKS) -> dict[str, Scalar]:
     path = folder / "profiles" / f"{name}.yaml"
     if name not in (known := find_profiles(folder)):
         raise InputError(f"unknown profile {name!r}{near(name, known)}; profiles: {', '.join(known) or 'none'}")
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: not readable as YAML: {' '.join(str(error).split())}") from None
+    values = read_yaml(path) or {}
     if not isinstance(values, dict):
         raise InputError(f"{path}: must be lines of `name: value`")
     for key, value in values.items():
@@ -56,7 +54,11 @@ def declared_parameters(notebook: Path) -> dict[str, Scalar]:
     if len(cells) > 1:
         raise InputError(f"{notebook}: {len(cells)} cells are tagged `parameters`; tag one")
     found: dict[str, Scalar] = {}
-    for line in ast.parse(cells[0].source).body if cells else []:
+    try:
+        lines = ast.parse(cells[0].source).body if cells else []
+    except Exception as error:  # SyntaxError, and what else is raised at source that is no program
+        raise InputError(f"{notebook}: the parameters cell is no Python ({error})") from None
+    for line in lines:
         targets = line.targets if isinstance(line, ast.Assign) else [getattr(line, "target", None)]
         try:
             value = ast.literal_eval(line.value)
@@ -94,8 +96,8 @@ def read_notebook(path: Path) -> Any:
     """A notebook as an nbformat node (version 4)."""
     try:
         return nbformat.read(path, as_version=4)
-    except (ValueError, AttributeError, KeyError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: not readable as a notebook: {error}") from None
+    except Exception as error:  # whatever nbformat and its validator raise
+        raise InputError(f"{path}: not readable as a notebook: {' '.join(str(error).split())[:200]}") from None
 
 
 def _known(names: Iterable[str], known: Iterable[str], place: str) -> None:
@@ -110,7 +112,7 @@ def _agreeing(value: Scalar, default: Scalar, place: str) -> Scalar:
     """A profile's value, if it is of the default's type (a whole number is a number too)."""
     if type(default) is float and type(value) is int:
         return float(value)
-    if type(value) is not type(default):
+    if type(value) is not type(default) or (isinstance(value, str) and re.search("[\ud800-\udfff]", value)):
         hint = " (YAML reads 1e-3 as text; write 0.001 or 1.0e-3)" if type(default) is float and type(value) is str else ""
         raise InputError(f"{place}: must be {KINDS[type(default)]}, not {value!r}{hint}")
     return value
@@ -119,6 +121,7 @@ def _agreeing(value: Scalar, default: Scalar, place: str) -> Scalar:
 def _typed(text: str, default: Scalar, place: str) -> Scalar:
     """A command line's text as a value of the default's type."""
     try:
+        text.encode()  # bytes of a command line that are no UTF-8 fit into no notebook
         if isinstance(default, bool):
             return {"true": True, "false": False}[text.lower()]
         value = type(default)(text)

@@ -1,5 +1,6 @@
-"""Build .venv from the pinned requirements: `python requirements/install.py [test] [docs] [minilm] [int8]`. `make` calls it; the standard library is enough.
+"""Build .venv from the pinned requirements: `python requirements/install.py [test] [docs] [fuzz] [audit] [minilm] [int8]`.
 
+`make` calls it; the standard library is enough.
 What is installed is recorded by content, after it is complete: a changed pin, a moved checkout or an interrupted installation is installed again,
 anything else costs nothing. Two at once wait for one another.
 """

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from mmr_kit import cli
 from mmr_kit.data.regions import Regions, write_region_store
@@ -144,3 +145,16 @@ def test_what_is_refused(mmr: Mmr, data: Path) -> None:
         assert err.startswith("mmr: ")
         assert message in err
         assert err.count("\n") == 1
+
+
+ESCAPES = "\x1b]0;evil\x07\x1b[2J\x9b31m\u202e\r"
+
+
+def test_no_text_of_a_file_commands_the_terminal(mmr: Mmr, data: Path) -> None:
+    manifest = tiny(data)
+    content = yaml.safe_load(manifest.read_text())
+    manifest.write_text(yaml.safe_dump(content | {"title": f"Tiny {ESCAPES}", "by_hand": [f"do {ESCAPES}"]}))
+    for arguments in (("list",), ("status",), ("status", manifest), ("fetch", manifest), ("verify", manifest), ("status", f"x{ESCAPES}")):
+        _, out, err = mmr(*arguments)
+        assert not set(ESCAPES) & set(out.replace("evil", "") + err.replace("evil", "")) - set("evil]0;[2J31m"), arguments
+    assert r"Tiny \x1b]0;evil\x07" in mmr("status", manifest)[1]

@@ -17,6 +17,8 @@ import numpy as np
 import papermill.iorw
 import papermill.parameterize
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from mmr_kit import notebooks
 from mmr_kit.errors import InputError
@@ -268,6 +270,7 @@ def test_parameters_are_checked(kit: Kit) -> None:
         ("one", {"steps": "1.5"}, "must be a whole number, not '1.5'"),
         ("one", {"rate": "nan"}, "must be a number, not 'nan'"),
         ("one", {"fast": "1"}, "must be true or false"),
+        ("one", {"name": "\udc80"}, "must be text"),
         ("on", {}, "unknown notebook 'on'.*one, two"),
     ]:
         with pytest.raises(InputError, match=message):
@@ -286,7 +289,11 @@ def test_parameters_are_checked(kit: Kit) -> None:
         ("steps:\n", "steps: None is no plain value"),
         ("name: 2020-01-01\n", "quote it"),
         ("- steps\n", "lines of `name: value`"),
+        ('name: "\\udc80"\n', "name: must be text"),
         ("steps: {\n", "not readable as YAML"),
+        ("name: !!python/object/apply:os.system [exit]\n", "not readable as YAML"),
+        ("name: !!int x\n", "not readable as YAML"),
+        ("name: &a x\nsteps: *a\n", r"not readable as YAML: it has an alias"),
     ],
 )
 def test_profiles_are_checked(kit: Kit, text: str, message: str) -> None:
@@ -296,7 +303,7 @@ def test_profiles_are_checked(kit: Kit, text: str, message: str) -> None:
         kit.run(dry_run=True)
 
 
-@pytest.mark.parametrize("cell", ["steps = [1]", "steps = None", "a = b = 1", "import os", "steps = 1 + n", "steps: int"])
+@pytest.mark.parametrize("cell", ["steps = [1]", "steps = None", "a = b = 1", "import os", "steps = 1 + n", "steps: int", "steps = __import__('os')"])
 def test_parameters_must_be_plain_assignments(kit: Kit, cell: str) -> None:
     kit.add("one", cell, "")
     with pytest.raises(InputError, match="parameters cell, line 1"):
@@ -307,6 +314,47 @@ def test_a_broken_notebook_is_named(kit: Kit) -> None:
     kit.add("one", PARAMETERS).write_text("{")
     with pytest.raises(InputError, match=r"one\.ipynb: not readable as a notebook"):
         kit.run(dry_run=True)
+
+
+@pytest.mark.parametrize("content", ["[]", "{}", '{"nbformat": 4, "nbformat_minor": 5, "cells": []}', "[" * 3000])
+def test_what_is_no_notebook(kit: Kit, content: str) -> None:
+    kit.add("one", PARAMETERS).write_text(content)
+    with pytest.raises(InputError, match=r"one\.ipynb: not readable as a notebook") as error:
+        kit.run(dry_run=True)
+    assert "\n" not in str(error.value)
+
+
+def test_a_cell_of_parameters_that_is_no_python(kit: Kit) -> None:
+    kit.add("one", "steps = (", "")
+    with pytest.raises(InputError, match=r"one\.ipynb: the parameters cell is no Python"):
+        kit.run(dry_run=True)
+
+
+CODE = ['__import__("os").mkdir("ran")', '"; __import__("os").mkdir("ran"); "', "'''\n__import__('os').mkdir('ran')\n'''",
+        '\\"\n__import__("os").mkdir("ran")#', "x\n%mkdir ran", "!mkdir ran", "{name}", "\\", '"""', "\r\n\u2028\u2029\x00\x1b\x85", "ü狗",
+        "$(mkdir ran)`mkdir ran`", ""]  # fmt: skip
+
+
+def test_parameters_arrive_as_plain_texts(kit: Kit, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From the command line through papermill's cell to the variable of the notebook: no text becomes code."""
+    names = [f"text{number}" for number in range(len(CODE))]
+    kit.add("one", "\n".join(['results_dir = ""', *(f'{name} = "x"' for name in names)]),
+            f"from pathlib import Path\nPath(results_dir, 'said.txt').write_text(ascii([{', '.join(names)}]))")  # fmt: skip
+    monkeypatch.chdir(kit.results.parent)
+    kit.profile("demo", "")
+    kit.run("one", overrides=dict(zip(names, CODE, strict=True)))
+    assert ast.literal_eval((kit.results / "demo" / "said.txt").read_text()) == CODE
+    assert not list(kit.results.parent.rglob("ran"))
+
+
+@given(st.text() | st.text(st.characters(categories=["Cc", "Po", "Zl", "Zp"])), st.integers(), st.floats(allow_nan=False, allow_infinity=False))
+def test_any_parameters_arrive_as_they_are(text: str, whole: int, real: float) -> None:
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("text = whole = real = 0", metadata={"tags": ["parameters"]})])
+    notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    notebook.metadata["papermill"] = {}
+    injected = papermill.parameterize.parameterize_notebook(notebook, {"text": text, "whole": whole, "real": real}).cells[1].source
+    assert [type(line) for line in ast.parse(injected).body] == [ast.Assign] * 3
+    assert {line.targets[0].id: ast.literal_eval(line.value) for line in ast.parse(injected).body} == {"text": text, "whole": whole, "real": real}  # type: ignore[attr-defined]
 
 
 def test_without_notebooks_it_says_where_they_should_be(kit: Kit) -> None:

@@ -48,7 +48,7 @@ def unpack(archive: Path, folder: Path, limit: int) -> list[Path]:
     except InputError:
         raise
     except DAMAGED as error:
-        raise InputError(f"{archive}: cannot be unpacked into {folder} ({error or type(error).__name__}); download it again") from None
+        raise InputError(f"{archive}: cannot be unpacked into {folder} ({' '.join(str(error).split()) or type(error).__name__}); download it again") from None
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return [folder / name for name in names]
@@ -103,7 +103,7 @@ def _of_zip(archive: Path, opened: zipfile.ZipFile) -> list[_Member]:
         kind = stat.S_IFMT(part.external_attr >> 16)
         if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
             raise InputError(f"{archive}: {part.filename!r} is a link or a device; do not use this archive")
-        if not part.is_dir() and PurePosixPath(part.filename).parts[:1] != ("__MACOSX",):  # what macOS adds
+        if not part.filename.endswith("/") and PurePosixPath(part.filename).parts[:1] != ("__MACOSX",):  # what macOS adds
             members.append(_Member(part.orig_filename, part.file_size, partial(opened.open, part)))
     return members
 

@@ -20,6 +20,7 @@ from mmr_kit.errors import InputError
 
 SPLITS = ("train", "dev", "test")
 SPLIT_NAMES = {"train": "train", "restval": "train", "val": "dev", "dev": "dev", "test": "test"}  # 'restval': MSCOCO's extra training images
+LANGUAGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]*")  # it stands in names of files and in tables
 _BRACKETS = re.compile(r"(\[/EN#[^\s\[\]]+\s*|\[|\])")  # Flickr30k Entities: [/EN#chain/type words]
 
 
@@ -198,6 +199,8 @@ def _checked(caption: Caption) -> Caption:
         raise ValueError("an id, the language or the text is empty or not a string")
     if caption.split not in SPLITS:
         raise ValueError(f"split {caption.split!r} is none of {', '.join(SPLITS)}")
+    if not LANGUAGE.fullmatch(caption.language):
+        raise ValueError(f"language {caption.language!r} is no code such as en or pt-BR")
     if caption.caption_id.split() != [caption.caption_id] or caption.image_id.split() != [caption.image_id]:
         raise ValueError(f"white space in an id: {caption.caption_id!r} of {caption.image_id!r}")  # TREC files separate by white space
     if fault := fault_of_id(caption.image_id):

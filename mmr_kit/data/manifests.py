@@ -7,14 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Literal
 
-import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, NonNegativeInt, PrivateAttr, ValidationError, model_validator
 
 from mmr_kit.data.pictograms import WorldSpec
+from mmr_kit.data.reading import read_yaml
 from mmr_kit.errors import InputError
 
 MANIFESTS = Path(__file__).parents[2] / "data_manifests"
 STORE = "region store"  # what a part is
+NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]*"  # of a data set: it stands in names of files and in tables
 
 
 def inside(path: str) -> str:
@@ -132,7 +133,7 @@ class Manifest(_Strict):
     signed or no address is known.
     """
 
-    name: str
+    name: str = Field(pattern=rf"^{NAME}$")
     title: str
     licence: str
     source: str
@@ -255,12 +256,10 @@ def load_manifest(name_or_path: str | Path) -> Manifest:
         if str(name_or_path) not in named:
             raise InputError(f"no data set {str(name_or_path)!r}; known: {', '.join(sorted(named))}; or give the path of a manifest (.yaml)")
         path = named[str(name_or_path)]
+    if not path.exists():
+        raise InputError(f"{path}: no such manifest")
     try:
-        manifest = Manifest.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such manifest") from None
-    except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
-        raise InputError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
+        manifest = Manifest.model_validate(read_yaml(path))
     except ValidationError as error:
         faults = "; ".join(f"{'.'.join(map(str, fault['loc'])) or 'top level'}: {fault['msg']}" for fault in error.errors())
         raise InputError(f"{path}: {faults}") from None

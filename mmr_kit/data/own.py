@@ -16,16 +16,14 @@ import numpy as np
 import yaml
 
 from mmr_kit.cache import atomic_write
-from mmr_kit.data.captions import SPLIT_NAMES, SPLITS, Caption
-from mmr_kit.data.manifests import MANIFESTS
+from mmr_kit.data.captions import LANGUAGE, SPLIT_NAMES, SPLITS, Caption
+from mmr_kit.data.manifests import MANIFESTS, NAME
 from mmr_kit.data.pictures import Skipped, list_pictures, picture_id
 from mmr_kit.data.reading import read_text
 from mmr_kit.errors import InputError
 
 COLUMNS, OPTIONAL = ("image", "caption"), ("language", "split")
 CAPTIONS, REGIONS, PICTURES = "captions.jsonl", "regions", "pictures"
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
-LANGUAGE = re.compile(r"[A-Za-z0-9-]+")
 
 Extract = Callable[[Path, Path, Collection[str]], list[Skipped]]
 """(folder of pictures, new region store, image ids) -> what could not be taken."""
@@ -77,7 +75,7 @@ def add_dataset(name: str, pictures: Path, captions: Path, folder: Path, extract
 
 def _free(name: str, folder: Path) -> Path:
     """Where the manifest will lie."""
-    if not NAME.fullmatch(name) or name.endswith((".yaml", ".yml")):
+    if not re.fullmatch(NAME, name) or name.endswith((".yaml", ".yml")):
         raise InputError(f"{name!r} cannot name a data set; use letters without accents, digits, and . _ - (not in front)")
     if (MANIFESTS / f"{name}.yaml").exists():
         raise InputError(f"{name!r} is a data set of the kit; choose another name")

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 ENDINGS = (".bmp", ".gif", ".jfif", ".jpe", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+FORMATS = ("BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")  # PIL reads others too, EPS by running Ghostscript, whatever a file is called
 DEEP = 257  # 65535 of 16 bits is 255 of 8
 
 
@@ -76,7 +77,7 @@ def open_picture(path: Path) -> Image:
     try:
         if not path.stat().st_size:
             raise PictureFault("empty file")
-        with images.open(path) as opened:
+        with images.open(path, formats=FORMATS) as opened:
             pixels, most = opened.width * opened.height, images.MAX_IMAGE_PIXELS
             if most and pixels > most:  # where PIL only warns
                 raise PictureFault(f"{pixels} pixels, more than {most}; scale it down")

@@ -1,4 +1,4 @@
-"""Files of data sets, read without trusting them: text, lists of images, what torch.save wrote."""
+"""Files of data sets, read without trusting them: text, YAML, lists of images, what torch.save wrote."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import io
 import zipfile
 from pathlib import Path
 from typing import Any
+
+import yaml
 
 from mmr_kit.errors import InputError
 
@@ -28,6 +30,23 @@ def read_lines(path: Path) -> list[str]:
     return [line.rstrip("\n") for line in io.StringIO(read_text(path))]  # not splitlines: U+2028 and the like may stand inside a caption
 
 
+class _PlainLoader(yaml.SafeLoader):
+    """YAML without aliases: a few lines of them can stand for more than any memory holds."""
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        if self.check_event(yaml.AliasEvent):
+            raise yaml.YAMLError("it has an alias (*name); write the value out")
+        return super().compose_node(parent, index)
+
+
+def read_yaml(path: Path) -> Any:
+    """What a YAML file says: dicts, lists, texts, numbers, dates; no tag of it makes anything else. Raises InputError."""
+    try:
+        return yaml.load(path.read_text(encoding="utf-8"), _PlainLoader)  # a SafeLoader
+    except Exception as error:  # tags such as !!int end in an exception of nearly any type
+        raise InputError(f"{path}: not readable as YAML: {' '.join(str(error).split()) or type(error).__name__}") from None
+
+
 def read_image_list(path: Path) -> list[str]:
     """Image ids, one a line, given with or without the ending of the file name. Raises InputError that names the line."""
     ids = [line.strip().removesuffix(ENDING) for line in read_lines(path)]
@@ -43,17 +62,24 @@ def read_image_list(path: Path) -> list[str]:
 
 def read_pt(path: Path) -> Any:
     """What torch.save wrote, if it is plain data: dicts, lists, texts, numbers, tensors. Runs no code of the file. Raises InputError."""
-    import torch
-
     try:
-        if zipfile.is_zipfile(path) and any(part.compress_type != zipfile.ZIP_STORED for part in zipfile.ZipFile(path).infolist()):
-            raise ValueError("compressed parts")  # torch writes none: it may be a bomb
-        return torch.load(path, map_location="cpu", weights_only=True)
+        return load_pt(path)
     except OSError as error:
         raise _unreadable(path, error) from None
     except Exception as error:  # a damaged file ends in an exception of nearly any type
         told = " ".join(str(error).split())[:80]
         raise InputError(f"{path}: not a file of plain data that torch.save wrote ({type(error).__name__}: {told}); {REMEDY}") from None
+
+
+def load_pt(path: Path) -> Any:
+    """The same for those who tell errors themselves: raises whatever zipfile, pickle and torch do."""
+    import torch
+
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            if any(part.compress_type != zipfile.ZIP_STORED for part in archive.infolist()):
+                raise ValueError("compressed parts")  # torch writes none: it may be a bomb
+    return torch.load(path, map_location="cpu", weights_only=True)
 
 
 def fault_of_id(image_id: str) -> str:

@@ -127,8 +127,8 @@ class RegionStore(Mapping[str, Regions]):
             array = np.load(self.folder / name, mmap_mode="r", allow_pickle=False)
         except FileNotFoundError:
             raise InputError(f"{self.folder / name}: missing; {REMEDY}") from None
-        except (ValueError, OSError, EOFError) as error:
-            raise InputError(f"{self.folder / name}: not a complete .npy file ({error}); {REMEDY}") from None
+        except Exception as error:  # whatever damage does to a header, which is a piece of Python source
+            raise InputError(f"{self.folder / name}: not a complete .npy file ({' '.join(str(error).split())}); {REMEDY}") from None
         self._require(isinstance(array, np.ndarray), name, "a .npz archive, expected one array")
         self._require(array.ndim == ndim and array.dtype.name in types, name, f"{array.ndim}-d {array.dtype}, expected {ndim}-d {' or '.join(types)}")
         return array
@@ -145,7 +145,7 @@ class RegionStore(Mapping[str, Regions]):
             return list(map(str, ids))
         except FileNotFoundError:
             raise InputError(f"{path}: missing; {REMEDY}") from None
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
             raise InputError(f"{path}: not a JSON object with image_ids ({error}); {REMEDY}") from None
 
     def _require(self, condition: bool, name: str, fault: str) -> None:

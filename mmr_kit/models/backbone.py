@@ -202,8 +202,8 @@ class Backbone(nn.Module):
     @classmethod
     def load(cls, folder: Path, description: dict[str, Any]) -> Self:
         """The architecture that `save` described, with fresh weights."""
-        config = AutoConfig.from_pretrained(folder / "transformer", local_files_only=True)
-        tokenizer = AutoTokenizer.from_pretrained(folder / "transformer", local_files_only=True)
+        config = AutoConfig.from_pretrained(folder / "transformer", local_files_only=True, trust_remote_code=False)
+        tokenizer = AutoTokenizer.from_pretrained(folder / "transformer", local_files_only=True, trust_remote_code=False)
         backbone = cls(config, tokenizer, **{name: value for name, value in description.items() if name not in ("kind", "object_tags")})
         if description.get("object_tags"):
             backbone.add_object_tags()
@@ -247,8 +247,9 @@ def read_checkpoint(name_or_folder: str, what: str, tokenizer: str = "") -> tupl
     if folder.exists() and not (folder / "config.json").is_file():
         raise InputError(f"{folder / 'config.json'}: missing; name a folder with a transformers checkpoint")
     try:
-        return (AutoConfig.from_pretrained(name_or_folder), AutoTokenizer.from_pretrained(tokenizer or name_or_folder),
-                AutoModel.from_pretrained(name_or_folder, dtype=torch.float32))
+        return (AutoConfig.from_pretrained(name_or_folder, trust_remote_code=False),
+                AutoTokenizer.from_pretrained(tokenizer or name_or_folder, trust_remote_code=False),
+                AutoModel.from_pretrained(name_or_folder, dtype=torch.float32, trust_remote_code=False))
     except Exception as error:  # tokenizers and safetensors raise bare Exceptions
         raise InputError(f"{name_or_folder}: not {what} that can be loaded ({first_line(error)}); name the folder of a "
                          "transformers checkpoint (config.json, tokenizer, model.safetensors) or, online, a hub id") from None

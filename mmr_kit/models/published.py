@@ -21,6 +21,8 @@ import torch
 from torch import Tensor
 from transformers import AutoConfig, AutoTokenizer, BertConfig, PreTrainedTokenizerBase
 
+from mmr_kit.data.manifests import inside
+from mmr_kit.data.reading import load_pt
 from mmr_kit.errors import InputError
 from mmr_kit.models.backbone import Backbone, backbone_class, first_line
 from mmr_kit.models.retrieval_model import RetrievalModel
@@ -68,7 +70,7 @@ def read_model(source: str, tokenizer: str = "", config: str = "") -> RetrievalM
     if folder.exists() and not (folder / "config.json").is_file():
         return None
     try:
-        kind = LIBRARY.get(AutoConfig.from_pretrained(source).model_type)
+        kind = LIBRARY.get(AutoConfig.from_pretrained(source, trust_remote_code=False).model_type)
     except Exception:  # whatever transformers raises: the caller says what else a source may be
         return None
     return RetrievalModel(backbone_class(kind).from_checkpoint(source, tokenizer)).eval() if kind else None
@@ -99,7 +101,7 @@ def companions(source: Path) -> list[Path]:
 def read_weights(path: Path) -> dict[str, Tensor]:
     """Name -> tensor of a PyTorch file, of what stands under "model" where it is nested."""
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        content = load_pt(path)
     except FileNotFoundError:
         raise InputError(f"{path}: missing; copy the whole model again") from None
     except Exception as error:  # from zipfile, pickle and torch
@@ -107,6 +109,10 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     content = content.get("model", content) if isinstance(content, dict) else content
     if not isinstance(content, dict) or not all(isinstance(value, Tensor) for value in content.values()):
         raise InputError(f"{path}: not a dictionary of tensors; name a file of weights")
+    for name, value in content.items():
+        plain = value.layout == torch.strided and value.device.type == "cpu" and not value.is_quantized
+        if not plain or value.nbytes > value.untyped_storage().nbytes():  # with strides of 0 a few bytes stand for terabytes
+            raise InputError(f"{path}: {str(name)[:60]!r} is no ordinary tensor, of which the file holds every value; do not use this file")
     return {str(name): value for name, value in content.items()}
 
 
@@ -114,7 +120,9 @@ def _parts(folder: Path) -> dict[str, Path]:
     """The kinds of modules that `modules.json` lists, and their folders."""
     listed = _json(folder / "modules.json", list)
     try:
-        return {str(module["type"]).rpartition(".")[2]: folder / str(module["path"]) for module in listed}
+        return {str(module["type"]).rpartition(".")[2]: folder / (module["path"] and inside(module["path"])) for module in listed}
+    except ValueError as error:
+        raise InputError(f"{folder / 'modules.json'}: {error}") from None
     except (KeyError, TypeError):
         raise InputError(f"{folder / 'modules.json'}: not a list of modules with type and path; copy the whole model again") from None
 
@@ -201,7 +209,7 @@ def _tokenizer(kind: str, path: Path, given: str) -> PreTrainedTokenizerBase:
         raise InputError(f"{path}: the tokenizer is not saved with the model; put the folder {TOKENIZERS[kind]} (vocabulary and tokenizer_config.json) beside "
                          "it, or name one: load_model(folder, tokenizer=FOLDER)")
     try:
-        return AutoTokenizer.from_pretrained(found)
+        return AutoTokenizer.from_pretrained(found, trust_remote_code=False)
     except Exception as error:  # tokenizers raise bare Exceptions
         raise InputError(f"{found}: not a tokenizer that can be loaded ({first_line(error)}); copy it again") from None
 
@@ -226,7 +234,7 @@ def _json(path: Path, expected: type = dict) -> Any:
         content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise InputError(f"{path}: missing; copy the whole model again") from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"{path}: not JSON ({first_line(error)}); copy the whole model again") from None
     if not isinstance(content, expected):
         raise InputError(f"{path}: holds no JSON {'list' if expected is list else 'object'}; copy the whole model again")

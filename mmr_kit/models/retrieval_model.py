@@ -178,7 +178,7 @@ def describe(folder: Path) -> dict[str, Any]:
         description = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise InputError(f"{path}: missing; name a folder that `RetrievalModel.save` or `mmr train` wrote") from None
-    except ValueError as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"{path}: not JSON ({error}); train or copy the model again") from None
     if not isinstance(description, dict) or not isinstance(description.get("backbone"), dict):
         raise InputError(f"{path}: describes no backbone; train or copy the model again")

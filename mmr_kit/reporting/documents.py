@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from html import escape
 from typing import Protocol
 
-from mmr_kit.reporting.markup import STYLE, markdown_cell
+from mmr_kit.reporting.markup import STYLE, markdown_cell, tex
 
 
 class Shown(Protocol):
@@ -47,5 +47,5 @@ def document(title: str, parts: Sequence[Shown]) -> dict[str, str]:
     return {
         "html": page,
         "md": f"# {markdown_cell(title)}\n\n" + "\n".join(part.to_markdown() for part in parts),
-        "tex": f"% {title}: needs booktabs, amssymb, graphicx\n" + "\n".join(part.to_latex() for part in parts),
+        "tex": f"% {tex(title)}: needs booktabs, amssymb, graphicx\n" + "\n".join(part.to_latex() for part in parts),
     }

@@ -43,7 +43,7 @@ LEFT = ' style="text-align: left"'  # an attribute; JupyterLab sets tables flush
 
 TEX = {"\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "~": r"\textasciitilde{}",
        "^": r"\textasciicircum{}", "<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}", "±": r"$\pm$", "†": r"\textdagger{}",
-       "✓": r"$\checkmark$", "✗": r"$\times$", "λ": r"$\lambda$", "\n": " "}  # fmt: skip
+       "✓": r"$\checkmark$", "✗": r"$\times$", "λ": r"$\lambda$", "\n": " ", "\r": " "}  # fmt: skip
 
 
 def tex(text: str) -> str:
@@ -54,4 +54,4 @@ def tex(text: str) -> str:
 def markdown_cell(text: str) -> str:
     """Plain text as a cell of a Markdown table: nothing in it is taken for markup."""
     text = re.sub(r"([\\`*_{}\[\]<>|~$])", r"\\\1", text)
-    return re.sub(r"\s*\n\s*", "<br>", text)
+    return re.sub(r"\s*[\n\r]\s*", "<br>", text)

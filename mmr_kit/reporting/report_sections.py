@@ -149,7 +149,7 @@ def _provenance(section: Section) -> dict[str, Any]:
     text = _text(section, ".provenance.json")
     try:
         record = json.loads(text or "{}")
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{section.file('.provenance.json')}: not readable as JSON ({error}); {section.remedy}") from None
     return record if isinstance(record, dict) else {}
 

@@ -36,6 +36,7 @@ WHOLE = ("k", "n_queries", "n_items")
 REAL = ("lambda", "value", "ci_low", "ci_high", "paper_value")
 FINDINGS = ("value", "ci_low", "ci_high", "n_queries", "n_items", "paper_value", "erratum", "run")  # all other columns say what was measured: the key
 OF_MACHINE = ("_ms", "_s", "_between_ways")  # endings of metrics that measure the machine: times, speeds, how far two ways of computing agree
+FORMULA = ("=", "+", "-", "@", "\t")  # how a text begins that a spreadsheet takes for a formula
 MEAN = "mean"  # the seed column of a mean over seeds
 
 
@@ -108,7 +109,7 @@ class Results:
         beside = (dataset.paper_dataset or "") if paper_dataset is None else paper_dataset
         what = {"dataset": dataset.name, "method": method, "direction": direction, "language": "en", "n_queries": len(queries),
                 "n_items": len(dataset.item_ids(direction))} | columns  # fmt: skip
-        gallery = _file_word(dataset.name) + (f"-{what['language']}" if what["language"] != "en" else "")
+        gallery = _file_word(dataset.name) + (f"-{_file_word(str(what['language']))}" if what["language"] != "en" else "")
         self._keep_qrels(f"{gallery}.{direction}.qrels.gz", {query: relevance[query] for query in queries})
         tag = "-".join(part for part in (_file_word(method), _file_word(variant)) if part)
         series = [(str(seed), hits[i : i + 1], self._keep_run(f"{gallery}.{tag}.{direction}.seed{seed}.run.gz", ranking, tag)
@@ -258,12 +259,14 @@ def _checked(row: Mapping[str, Any], where: str) -> dict[str, Any]:
                 checked[name] = None if empty else float(value)  # type: ignore[arg-type]
             else:
                 checked[name] = "" if empty else str(value)
-        except (TypeError, ValueError):
-            raise InputError(f"{where}: {name} is {value!r}, not a {'whole ' if name in WHOLE else ''}number") from None
+        except (TypeError, ValueError, OverflowError):
+            raise InputError(f"{where}: {name} is {value!r:.60}, not a {'whole ' if name in WHOLE else ''}number") from None
         if name in REAL and checked[name] is not None and not math.isfinite(checked[name]):
             raise InputError(f"{where}: {name} is not finite")
         if isinstance(checked[name], str) and ("\n" in checked[name] or "\r" in checked[name]):
             raise InputError(f"{where}: {name} has a line break; a result is one line")
+        if isinstance(checked[name], str) and checked[name].startswith(FORMULA):
+            raise InputError(f"{where}: {name} is {checked[name][:40]!r}, which a spreadsheet takes for a formula; call it otherwise")
     missing = [name for name in ("table", "metric", "value") if checked[name] in ("", None)]
     if missing:
         raise InputError(f"{where}: {missing[0]} is missing")
@@ -273,7 +276,7 @@ def _checked(row: Mapping[str, Any], where: str) -> dict[str, Any]:
 
 
 def _whole(value: Any) -> int:
-    if not isinstance(value, str) and value != int(value):
+    if (not isinstance(value, str) and value != int(value)) or abs(int(value)) >= 2**63:
         raise ValueError
     return int(value)
 

@@ -80,7 +80,7 @@ def picture_strip(caption: str, rankings: Mapping[str, Ranking], query_id: str, 
     """
     with style():
         fig, axes = plt.subplots(len(rankings), shown, figsize=(1.25 * shown, 1.5 * len(rankings) + 0.35), squeeze=False, layout="constrained")
-        fig.suptitle("\n".join(textwrap.wrap(f"“{caption}”", 70)), x=0.01, ha="left", fontsize=11)
+        fig.suptitle("\n".join(textwrap.wrap(f"“{caption}”", 70)), x=0.01, ha="left", fontsize=11, parse_math=False)
         _draw_stages(axes, Example(caption, rankings, query_id, right_id), picture)
     plt.close(fig)
     return fig
@@ -98,7 +98,7 @@ def examples_figure(examples: Sequence[Example], picture: Callable[[str], Any], 
     with style():
         fig = plt.figure(figsize=(5.4, sum(heights)), layout="constrained")
         for part, example, head in zip(fig.subfigures(len(examples), 1, squeeze=False, height_ratios=heights)[:, 0], examples, heads, strict=True):
-            part.suptitle(head, x=0.01, ha="left", fontsize=10, fontweight="bold")
+            part.suptitle(head, x=0.01, ha="left", fontsize=10, fontweight="bold", parse_math=False)
             _draw_stages(part.subplots(len(example.rankings), shown, squeeze=False), example, picture)
     plt.close(fig)
     return fig
@@ -132,6 +132,6 @@ def _draw_stages(axes: Any, example: Example, picture: Callable[[str], Any]) -> 
 
 def _draw_picture(axis: Axes, image: Any, image_id: str) -> None:
     if image is None:
-        axis.text(0.5, 0.5, image_id, ha="center", va="center", fontsize=6, wrap=True, transform=axis.transAxes)
+        axis.text(0.5, 0.5, image_id, ha="center", va="center", fontsize=6, wrap=True, transform=axis.transAxes, parse_math=False)
     else:
         axis.imshow(image)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import re
 import zlib
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
@@ -21,6 +22,7 @@ from mmr_kit.errors import InputError
 from mmr_kit.retrieval.ranking import Ranking
 
 SUBNORMAL = 0x007F_FFFF  # the bits of the largest subnormal float32: tools compiled to flush these to zero would tie them again
+LARGEST_FILE = 2**30  # bytes unpacked: a megabyte can be unpacked to a gigabyte
 LARGEST = 0x7F7F_FFFF - SUBNORMAL
 
 
@@ -88,7 +90,7 @@ def read_qrels(path: Path) -> dict[str, set[str]]:
     """The relevant items (relevance above 0) of each query."""
     relevance: dict[str, set[str]] = {}
     for number, (query, _, item, grade) in _fields(Path(path), 4):
-        if not grade.lstrip("-").isdecimal():
+        if not re.fullmatch(r"-?\d{1,9}", grade):
             raise InputError(f"{path}, line {number}: {grade!r} is not a relevance grade")
         relevant = relevance.setdefault(query, set())
         if int(grade) > 0:
@@ -108,8 +110,12 @@ def _fields(path: Path, width: int) -> Iterator[tuple[int, list[str]]]:
     """Line number and fields of each line of a (gzipped or plain) file."""
     number = 0
     try:
-        raw = path.read_bytes()
-        lines = (gzip.decompress(raw) if raw[:2] == b"\x1f\x8b" else raw).decode().splitlines()
+        with open(path, "rb") as opened:
+            file = gzip.GzipFile(fileobj=opened) if opened.peek(2)[:2] == b"\x1f\x8b" else opened
+            content = file.read(LARGEST_FILE + 1)
+        if len(content) > LARGEST_FILE:
+            raise OSError(f"more than {LARGEST_FILE} bytes, which no run of the kit has")
+        lines = content.decode().splitlines()
     except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
         raise InputError(f"{path}: not a readable TREC file ({error}); write it again") from None
     for number, line in enumerate(lines, start=1):

@@ -55,6 +55,8 @@ def test_reads_karpathys_layout(path: Path) -> None:
     (line(text=7), "not a string"),
     (line(image_id=["i"]), "not a string"),
     (line(language=""), "empty"),
+    (line(language="../../x"), "language '../../x' is no code"),
+    (line(language="=1+1"), "language '=1+1' is no code"),
     (line(split="val"), "'val' is none of train, dev, test"),
     (line(rank=1), "rank"),
     (line(image_id="my photo"), "white space in an id"),

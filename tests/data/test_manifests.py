@@ -90,12 +90,24 @@ def test_faults_name_file_and_field(tmp_path: Path, changes: dict[str, Any], fau
     assert fault in str(error.value)
 
 
-@pytest.mark.parametrize("content", [b"name: [", b"\xff\xfe\x00", b"- a\n- b\n", b"", b"!!python/object/apply:os.getcwd []"])
+BILLION_LAUGHS = b"a: &a [x, x]\n" + b"".join(b"%c: &%c [*%c, *%c]\n" % (c + 1, c + 1, c, c) for c in range(97, 121))
+TAGS = [b"!!python/object/apply:os.getcwd []", b"name: !!python/object/new:os.system [true]", b"!!python/name:os.system", b"!!python/module:os",
+        b"a: !!int x", b"a: !!int ''", b"a: !!float x", b"a: !!bool x", b"a: !!timestamp x", b"2001-99-99", b"a: " + b"9" * 5000, b"? [a]\n: b"]  # fmt: skip
+
+
+@pytest.mark.parametrize("content", [b"name: [", b"\xff\xfe\x00", b"- a\n- b\n", b"", b"[" * 500, BILLION_LAUGHS, b"a: &a {b: 1}\nc: {<<: *a}", *TAGS])
 def test_what_is_no_manifest(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "x.yaml"
     path.write_bytes(content)
-    with pytest.raises(InputError, match=r"x\.yaml: "):
+    with pytest.raises(InputError, match=r"x\.yaml: ") as error:
         load_manifest(path)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("name", ["", "../x", "/x", "a/b", "a b", "-x", ".x", "=cmd|' /C calc'!A1", "<b>x</b>", "\x1b[2J", "x\n", "\\input{x}"])
+def test_names_that_cannot_stand_in_file_names_and_tables(tmp_path: Path, name: str) -> None:
+    with pytest.raises(InputError, match=r"x\.yaml: name: String should match"):
+        load_manifest(write(tmp_path, name=name))
 
 
 def test_names_that_are_not_there(tmp_path: Path) -> None:

@@ -155,6 +155,19 @@ def test_what_is_no_picture(tmp_path: Path, kind: str) -> None:
         open_picture(tmp_path / "x.jpg")
 
 
+def test_no_other_program_reads_a_picture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """PIL would give an EPS to Ghostscript, whatever the file is called."""
+    (tmp_path / "gs").write_text(f"#!/bin/sh\ntouch {tmp_path}/ran\n")
+    (tmp_path / "gs").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    monkeypatch.setattr("PIL.EpsImagePlugin.gs_binary", None)  # looked for anew
+    Image.new("RGB", (4, 4)).save(tmp_path / "x.eps")
+    (tmp_path / "x.eps").rename(tmp_path / "x.jpg")
+    with pytest.raises(PictureFault, match="not a picture of a known kind"):
+        open_picture(tmp_path / "x.jpg")
+    assert not (tmp_path / "ran").exists()
+
+
 @pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
 @pytest.mark.parametrize(("most", "taken"), [(800, True), (799, False), (300, False)], ids=["as many", "where PIL warns", "where PIL refuses"])
 def test_decompression_bombs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, most: int, taken: bool) -> None:

@@ -275,7 +275,18 @@ def test_broken_pictures_are_left_out_and_told(tmp_path: Path) -> None:
     assert all(file.reason.startswith(said.reason) for file, said in zip(skipped, expected, strict=True))
     assert RegionStore(tmp_path / "store").image_ids == ["0.png", "2.png", "3.png", "5.png", "6.png"]
     with open(tmp_path / "store" / "skipped.csv", newline="") as file:
-        assert [tuple(row) for row in csv.reader(file)] == [("name", "reason"), *skipped]
+        assert [tuple(row) for row in csv.reader(file)] == [("name", "reason"), *((f"./{name}", reason) for name, reason in skipped)]
+
+
+def test_a_file_name_is_no_formula(tmp_path: Path) -> None:
+    """What a spreadsheet would compute when it opens skipped.csv; read back it is the name again."""
+    pictures = draw(tmp_path / "pictures")
+    for name in ("=cmd.jpg", "-1+1.jpg", "@SUM(1).jpg"):
+        (pictures / name).write_bytes(b"")
+    skipped = [extract_features(pictures, tmp_path / "store", Extraction(batch_size=3)) for _ in range(2)]
+    assert skipped[0] == skipped[1]
+    assert {file.name for file in skipped[0]} == {"=cmd.jpg", "-1+1.jpg", "@SUM(1).jpg"}
+    assert not [line for line in (tmp_path / "store" / "skipped.csv").read_text().splitlines() if line.lstrip('"')[:1] in ("=", "+", "-", "@")]
 
 
 class Killed(BaseException):

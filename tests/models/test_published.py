@@ -1,7 +1,10 @@
 """Models in the layouts of others: written as the paper's authors and the transformers library write them, and read back."""
 
+import contextlib
+import io
 import json
 import shutil
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +17,7 @@ from mmr_kit.data.datasets import RetrievalDataset, load_dataset
 from mmr_kit.data.regions import Regions
 from mmr_kit.errors import InputError
 from mmr_kit.models.miniature import write_pretrained, write_released
+from mmr_kit.models.oscar import Oscar
 from mmr_kit.models.published import companions, read_model, weights_file
 from mmr_kit.models.retrieval_model import RetrievalModel, load_model
 from mmr_kit.models.starts import initial_model, start_identity
@@ -167,6 +171,12 @@ def reweigh(name: str, edit: Callable[[dict[str, torch.Tensor]], Any]) -> Callab
     return damage
 
 
+def compressed(path: Path) -> None:
+    with zipfile.ZipFile(io.BytesIO(path.read_bytes())) as stored, zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as packed:
+        for part in stored.infolist():
+            packed.writestr(part.filename, stored.read(part))
+
+
 WEIGHTS, HEAD = "0_OSCAR/pytorch_model.bin", "2_ClassificationHead/class_head.pt"
 DAMAGES: dict[str, Callable[[Path], Any]] = {
     "modules of nothing": lambda folder: (folder / "modules.json").write_text("{}"),
@@ -183,6 +193,12 @@ DAMAGES: dict[str, Callable[[Path], Any]] = {
     "text for weights": lambda folder: (folder / WEIGHTS).write_text("version https://git-lfs.github.com/spec/v1"),
     "a program for weights": lambda folder: torch.save(Program(folder / "made"), folder / WEIGHTS),
     "a list for weights": lambda folder: torch.save([torch.zeros(2)], folder / WEIGHTS),
+    "compressed weights": lambda folder: compressed(folder / WEIGHTS),
+    "a bomb of strides": reweigh(WEIGHTS, lambda weights: weights.update({"embeddings.word_embeddings.weight": torch.zeros(1, 16).expand(10**12, 16)})),
+    "weights without values": reweigh(WEIGHTS, lambda weights: weights.update({"pooler.dense.bias": torch.zeros(16, device="meta")})),
+    "sparse weights": reweigh(WEIGHTS, lambda weights: weights.update({"pooler.dense.bias": torch.zeros(16).to_sparse()})),
+    "a module elsewhere": change("modules.json", lambda modules: modules[0].update(path="../model/0_OSCAR")),
+    "a module in an absolute place": change("modules.json", lambda modules: modules[0].update(path="/etc")),
     "no layers": reweigh(WEIGHTS, lambda weights: [weights.pop(name) for name in list(weights) if name.startswith("encoder.layer.1.output")]),
     "no projection": reweigh(WEIGHTS, lambda weights: weights.pop("img_embedding.weight")),
     "no pooler": reweigh(WEIGHTS, lambda weights: weights.pop("pooler.dense.bias")),
@@ -242,3 +258,21 @@ def test_other_sources_are_left_to_the_caller(make_kind: MakeKind, tmp_path: Pat
     assert weights_file(tmp_path / "bert") is None
     with pytest.raises(InputError, match=r"holds more\.bin, other\.pt; name the one file"):
         load_model(tmp_path)
+
+
+@pytest.mark.parametrize("place", ["config.json", "tokenizer_config.json"])
+def test_a_checkpoint_brings_no_code(make_kind: MakeKind, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str) -> None:
+    """What transformers calls remote code: Python beside the weights, of which it would ask at the terminal whether to run it. It is not even asked."""
+    monkeypatch.setattr("builtins.input", lambda *_: "y")
+    folder = tmp_path / "bert"
+    make_kind("oscar").backbone.transformer.save_pretrained(folder)
+    make_kind("oscar").backbone.tokenizer.save_pretrained(folder)
+    (folder / "evil.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\nclass Evil: pass\n")
+    said = json.loads((folder / place).read_text())
+    said |= {"model_type": "evil", "auto_map": dict.fromkeys(("AutoConfig", "AutoModel"), "evil.Evil")} if place == "config.json" else {
+        "tokenizer_class": "Evil", "auto_map": {"AutoTokenizer": ["evil.Evil", "evil.Evil"]}}  # fmt: skip
+    (folder / place).write_text(json.dumps(said))
+    assert read_model(str(folder)) is None
+    with contextlib.suppress(InputError):  # what is left of the tokenizer may do
+        Oscar.from_language_model(str(folder), 8)
+    assert not (tmp_path / "ran").exists()

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from mmr_kit.errors import InputError
 from mmr_kit.reporting.measured import select
-from mmr_kit.reporting.results import COLUMNS, MEAN, Results, headline, read_results
+from mmr_kit.reporting.results import COLUMNS, FORMULA, MEAN, Results, headline, read_results
 from mmr_kit.reporting.tables import Picture
 from mmr_kit.retrieval.metrics import bootstrap_interval, recall
 from mmr_kit.retrieval.ranking import Ranking
@@ -184,6 +184,10 @@ def test_refusals(results: Results, gallery: Any, make_ranking: Any) -> None:
         ({"metric": "R@1", "value": 1, "ci_low": 2, "ci_high": 1}, "are not an interval"),
         ({"metric": "R@1", "value": 1, "erratum": "two\nlines"}, "erratum has a line break"),
         ({"metric": "R@1", "value": 1, "ci_low": 0.5}, "are not an interval"),
+        ({"metric": "R@1", "value": 1, "n_items": 10**20}, "n_items is 100000000000000000000, not a whole number"),
+        ({"metric": "R@1", "value": 1, "k": math.inf}, "k is inf, not a whole number"),
+        *(({"metric": "R@1", "value": 1, "dataset": text}, "which a spreadsheet takes for a formula")
+          for text in ("=cmd|' /C calc'!A1", "+1+1", "-1+1", "@SUM(1)", "\t=1+1")),
     ],
 )
 def test_a_row_is_checked(row: dict[str, Any], message: str) -> None:
@@ -207,7 +211,7 @@ def test_what_is_written_comes_back(results: Results, tmp_path: Path) -> None:
 
 
 FINITE = st.floats(allow_nan=False, allow_infinity=False)
-TEXT = st.text(st.characters(codec="utf-8", exclude_characters="\r\n\0"), max_size=12)
+TEXT = st.text(st.characters(codec="utf-8", exclude_characters="\r\n\0"), max_size=12).filter(lambda text: text[:1] not in FORMULA)
 
 
 @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -293,3 +297,28 @@ def test_the_interval_is_over_queries_and_seeds(results: Results) -> None:
     (cell,) = select(results.measured, method="BE", direction="image_retrieval")
     row = headline(results.frame).query("method == 'BE' and direction == 'image_retrieval' and metric == 'R@1'").iloc[0]
     np.testing.assert_allclose(row[["value", "ci_low", "ci_high"]].astype(float), 100 * np.array(bootstrap_interval(cell.hits[:, :, 0])))
+
+
+def test_numbers_below_zero_stay_numbers(tmp_path: Path) -> None:
+    results = Results("table9")
+    results.add(metric="difference", value=-1.5, ci_low=-2.0, ci_high=-1.0, **{"lambda": -0.5})
+    results.write(tmp_path, "any", {})
+    assert read_results(tmp_path / "any.csv")[["value", "ci_low", "ci_high", "lambda"]].iloc[0].tolist() == [-1.5, -2.0, -1.0, -0.5]
+
+
+def test_a_csv_with_a_formula_is_refused(results: Results, tmp_path: Path) -> None:
+    results.write(tmp_path, "table1", {})
+    text = (tmp_path / "table1.csv").read_text()
+    (tmp_path / "table1.csv").write_text(text.replace("pictograms_a", '"=HYPERLINK(""http://x"")"', 1))
+    with pytest.raises(InputError, match=r"table1\.csv, line 2: dataset is .*formula"):
+        read_results(tmp_path / "table1.csv")
+
+
+def test_runs_stay_in_their_folder(make_gallery: Any, make_ranking: Any, tmp_path: Path) -> None:
+    gallery = make_gallery("x", 6)
+    gallery.name = "../../x/"
+    results = Results("table9")
+    results.add_rankings({0: make_ranking(gallery)}, gallery, method="../CE", variant="/etc", language="../../de")
+    written = results.write(tmp_path / "a" / "b", "any", {})
+    assert all(path.resolve().is_relative_to(tmp_path / "a" / "b") for path in written)
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]

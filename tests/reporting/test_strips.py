@@ -10,6 +10,7 @@ import pytest
 from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 from PIL import Image
 
 from mmr_kit.errors import InputError
@@ -101,3 +102,11 @@ def test_the_examples_that_moved_most_in_turn() -> None:
     assert [(example.query_id, example.places) for example in found] == [("q3", [4, 1]), ("q0", [1, 4]), ("q1", [4, 1]), ("q2", [1, 2])]
     assert [example.caption for example in found][:1] == ["about d"]
     assert len({example.right_id for example in moved_most(before, after, SimpleNamespace(captions=captions), 9)}) == 4, "q5 shows q0's image again"
+
+
+@pytest.mark.parametrize("caption", ["a $5 dog and a $7 cat", r"$\\frac{", "$x_{$", r"\\input{/etc/passwd}"])
+def test_captions_are_no_formulas(tmp_path: Path, caption: str) -> None:
+    rankings = {"BE": ranking("xbc")}
+    for fig in (picture_strip(caption, rankings, "q0", "x", lambda image_id: None), examples_figure([Example(caption, rankings, "q0", "x")], lambda _: None)):
+        fig.savefig(tmp_path / "x.png")  # raises where matplotlib takes part of it for a formula that is none
+        assert not fig.findobj(lambda artist: isinstance(artist, Text) and caption in artist.get_text() and artist.get_parse_math())

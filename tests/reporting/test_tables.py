@@ -173,10 +173,24 @@ def test_nothing_in_a_table_is_markup() -> None:
     assert r"\textbackslash{}cmd \$5 \#1 \textasciitilde{} \textasciicircum{} * `c`" in page["tex"]
 
 
+@pytest.mark.parametrize("attack", [r"\input{/etc/passwd}", r"\immediate\write18{touch x}", "a\n\\input{x}", "a\r\\input{x}", "^^5cinput{x}", "$\\input{x}$",
+                                    "%\n\\end{tabular}"])  # fmt: skip
+def test_latex_has_no_commands_of_others(attack: str) -> None:
+    """Not in cells, notes and captions, and not behind the comment that a document begins with."""
+    index, columns = pd.MultiIndex.from_tuples([(attack, attack)]), pd.MultiIndex.from_tuples([(attack, attack, attack)])
+    plain = SideBySide(pd.DataFrame([[Cell(1.0)]], index=index.set_levels([["x"], ["x"]]), columns=columns.set_levels([["x"], ["x"], ["x"]])), "x", ("x",))
+    table = SideBySide(pd.DataFrame([[Cell(1.0)]], index=index, columns=columns), attack, (attack,))
+    latex, usual = (document(title, [shown])["tex"] for title, shown in ((attack, table), ("x", plain)))
+    commands = set(re.findall(r"\\([a-zA-Z]+)", latex))
+    assert commands <= set(re.findall(r"\\([a-zA-Z]+)", usual)) | {"textbackslash", "textasciicircum"}
+    assert "^^" not in latex
+    assert latex.splitlines()[0].endswith(": needs booktabs, amssymb, graphicx")
+
+
 @given(st.text())
 def test_escapes(text: str) -> None:
     assert not re.search(r"(?<!\\)[&%$#_]", re.sub(r"\$\\[a-z]+\$", "", tex(text)))
-    assert "\n" not in markdown_cell(text)
+    assert not set("\r\n") & set(markdown_cell(text) + tex(text))
     assert not re.search(r"(?<!\\)\|", markdown_cell(text).replace(r"\\", ""))
 
 

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mmr_kit.errors import InputError
+from mmr_kit.reporting import trec
 from mmr_kit.reporting.trec import read_qrels, read_run, strict_scores, write_qrels, write_run
 from mmr_kit.retrieval.ranking import Ranking
 
@@ -127,6 +128,23 @@ def test_corrupt_qrels_name_their_line(tmp_path: Path) -> None:
     (tmp_path / "x.qrels").write_text("q 0 a 1\nq 0 b yes\n")
     with pytest.raises(InputError, match=r"x\.qrels, line 2: 'yes' is not a relevance grade"):
         read_qrels(tmp_path / "x.qrels")
+
+
+@pytest.mark.parametrize("grade", ["--1", "1-", "9" * 5000, "1.0", "+1"])
+def test_grades_that_are_none(tmp_path: Path, grade: str) -> None:
+    (tmp_path / "x.qrels").write_text(f"q 0 b {grade}\n")
+    with pytest.raises(InputError, match=r"x\.qrels, line 1: .* is not a relevance grade"):
+        read_qrels(tmp_path / "x.qrels")
+
+
+def test_a_bomb_is_not_unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trec, "LARGEST_FILE", 1000)
+    lines = "".join(f"q Q0 item{i} {i} {100 - i} t\n" for i in range(60)).encode()
+    (tmp_path / "x.run.gz").write_bytes(gzip.compress(lines))
+    with pytest.raises(InputError, match=r"x\.run\.gz: not a readable TREC file \(more than 1000 bytes"):
+        read_run(tmp_path / "x.run.gz", "image_retrieval")
+    (tmp_path / "y.run.gz").write_bytes(gzip.compress(lines[:900].rpartition(b"\n")[0]))
+    assert read_run(tmp_path / "y.run.gz", "image_retrieval").query_ids == ["q"]
 
 
 def test_irrelevant_items_of_qrels(tmp_path: Path) -> None:

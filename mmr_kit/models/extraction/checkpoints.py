@@ -19,7 +19,8 @@ def load_checkpoint(name: str, kind: Any, device: torch.device, what: str) -> tu
     try:
         folder = resolve(name)
         with _quiet():
-            return kind.from_pretrained(folder, dtype=torch.float32).eval().to(device), AutoImageProcessor.from_pretrained(folder)
+            return (kind.from_pretrained(folder, dtype=torch.float32, trust_remote_code=False).eval().to(device),
+                    AutoImageProcessor.from_pretrained(folder, trust_remote_code=False))
     except InputError:
         raise
     except Exception as error:  # whatever transformers raises

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 RECORD, SKIPPED = "extraction.json", "skipped.csv"  # files of the store beside its arrays: what it was made of, and what was left out
+HERE = "./"  # before names in skipped.csv: one that begins with = or - would be a formula to a spreadsheet
 READERS = 4  # threads that decode pictures
 PLAIN_MOST = 1024  # pixels of a side: larger pictures are scaled down before plain values are taken
 
@@ -218,12 +219,12 @@ def _made_already(store: Path, identity: dict[str, Any]) -> list[Skipped] | None
         if json.loads((store / RECORD).read_text(encoding="utf-8"))["identity"] != identity:
             return None
         with open(store / SKIPPED, encoding="utf-8", newline="") as file:
-            return [Skipped(*row) for row in csv.reader(file)][1:]
+            return [Skipped(name.removeprefix(HERE), reason) for name, reason in csv.reader(file)][1:]
     except (OSError, ValueError, TypeError, KeyError):
         return None
 
 
 def _as_csv(skipped: list[Skipped]) -> str:
     content = io.StringIO()
-    csv.writer(content, lineterminator="\n").writerows([Skipped._fields, *skipped])
+    csv.writer(content, lineterminator="\n").writerows([Skipped._fields, *((HERE + file.name, file.reason) for file in skipped)])
     return content.getvalue()
