@@ -215,7 +215,8 @@ class Controls:
             control.layout.display = "" if is_visible else "none"
 
     def _collections(self) -> list[tuple[str, bool]]:
-        return [("the test images", False), *((f"and {' + '.join(self.bench.distractors)}", True) for _ in self.bench.distractors[:1])]
+        alone, among = ("the test images", False), (f"with {' + '.join(self.bench.distractors)}", True)
+        return [alone, among] if self.bench.distractors else [alone]
 
     def _query_html(self, question: Question) -> str:
         """The picture that is the query; a caption stands in its own field."""
