@@ -122,7 +122,7 @@ class Controls:
     def __init__(self, explorer: Explorer) -> None:
         self.explorer, self.bench = explorer, explorer.bench
         question = explorer.question
-        wide, narrow = {"width": "min(100%, 460px)"}, {"width": "auto"}
+        wide, narrow = {"width": "min(calc(100% - 8px), 460px)"}, {"width": "auto"}
         self.direction = widgets.ToggleButtons(options=[("caption → pictures", "image_retrieval"), ("picture → captions", "text_retrieval")],
                                                style={"button_width": "auto"}, tooltips=["image retrieval", "text retrieval"])  # fmt: skip
         self.caption = widgets.Text(question.query, description="Caption", continuous_update=False, layout=wide)
@@ -143,7 +143,7 @@ class Controls:
             widgets.HBox([self.direction], layout=row), widgets.HBox([self.caption, self.pick, self.another], layout=row),
             widgets.HBox([self.method, self.k, self.combination, self.weight, self.language, self.collection], layout=row),
             self.told, self.page, widgets.HTML("<h3>Why?</h3>"), self.item, self.word, self.other, self.why])
-        self._busy = False
+        self._busy, self._random = False, random.Random()
         asking = (self.direction, self.caption, self.pick, self.method, self.k, self.combination, self.weight, self.language, self.collection)
         for control in (*asking, self.item, self.word, self.other):
             control.observe(self._changed, "value")
@@ -174,9 +174,10 @@ class Controls:
             self.told.value = "<p>Working: a collection is embedded once.</p>"
         question = replace(before, direction=self.direction.value, method=self.method.value, k=self.k.value, combination=self.combination.value,
                            weight=self.weight.value, language=self.language.value, with_distractors=bool(self.collection.value))  # fmt: skip
-        explorer.question = question = replace(question, query=self._query(changed, before, question))
+        question = replace(question, query=self._query(changed, before, question))
+        answer, right = self.bench.ask(question), self.bench.right(question)
+        explorer.question = question
         self._show_controls(question)
-        answer, right = explorer.answer(), self.bench.right(question)
         self.page.value = answer_html(explorer.stages(answer), right, explorer.show)
         self.told.value = self._query_html(question) + self._told(question, answer, right)
         kept = self.item.value if question.query == before.query else None
@@ -215,7 +216,8 @@ class Controls:
             control.layout.display = "" if is_visible else "none"
 
     def _collections(self) -> list[tuple[str, bool]]:
-        return [("the test images", False), *((f"and {' + '.join(self.bench.distractors)}", True) for _ in self.bench.distractors[:1])]
+        alone, among = ("the test images", False), (f"with {' + '.join(self.bench.distractors)}", True)
+        return [alone, among] if self.bench.distractors else [alone]
 
     def _query_html(self, question: Question) -> str:
         """The picture that is the query; a caption stands in its own field."""
@@ -247,9 +249,9 @@ class Controls:
         question = self.explorer.question
         data = self.bench.data(replace(question, with_distractors=False))
         if question.direction == "text_retrieval":
-            self.pick.value = random.choice(data.image_ids)
+            self.pick.value = self._random.choice(data.image_ids)
         else:
-            self.caption.value = random.choice(data.texts)
+            self.caption.value = self._random.choice(data.texts)
 
     # -- why --------------------------------------------------------------------------------------------------------------------------------
 

@@ -170,6 +170,17 @@ def test_another_language_asks_for_the_same_picture(small_data: Any, make_model:
     assert "neben" in controls.page.value
 
 
+def test_photographs(data_dir: Path, make_model: Any, tmp_path: Path) -> None:
+    make_model(region_width=1280).save(tmp_path / "JOINT")
+    controls = Controls(kit.explore({("JOINT", "flickr8k", 0): kit.Recipe("JOINT", "flickr8k", str(tmp_path / "JOINT"), 0)}, k=5))
+    controls.caption.value = "a cat and a dog"
+    assert [picture["src"].partition(",")[0] for picture in Page(controls.page.value).all("img")] == ["data:image/jpeg;base64"] * 10
+    controls.word.value = 1
+    assert controls.other.options == ()
+    controls.other.value = "very old horse"
+    assert "a very old horse and a dog" in " ".join(word for word in Page(controls.why.value).text.split() if "%" not in word)
+
+
 def test_widgets_are_loaded_only_by_the_explorer() -> None:
     program = "import sys, mmr_kit as kit; kit.load_dataset, kit.recall, kit.check; print('ipywidgets' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.split() == ["False"]

@@ -38,7 +38,8 @@ STYLE = """<style>
 .mmr-why .mmr-bars i { height: .8em; background: var(--line); }
 .mmr-why .mmr-against i { background: none; border: 1px dashed currentColor; box-sizing: border-box; }
 .mmr-why .mmr-reactions { border-collapse: collapse; font-size: inherit; margin: .4em 0; }
-.mmr-why .mmr-reactions th, .mmr-why .mmr-reactions td { padding: 2px 10px 2px 0; text-align: left; color: inherit; white-space: nowrap;
+.mmr-why .mmr-reactions th, .mmr-why .mmr-reactions td { padding: 2px 10px 2px 0; text-align: left; vertical-align: bottom; color: inherit;
   font-variant-numeric: tabular-nums; }
+.mmr-why .mmr-reactions td { white-space: nowrap; }
 </style>
 """

@@ -27,7 +27,7 @@ NOTEBOOKS = ("00_quickstart", "01_explorer")
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update",
          "--disable-sync"]  # fmt: skip
-SECONDS = 120  # to wait for anything, on a machine that is busy with other tests
+SECONDS = 300  # to wait for anything: models may have to be trained first, on a machine that is busy with other tests
 
 
 class Lab:
