@@ -104,7 +104,7 @@ def test_the_examples_that_moved_most_in_turn() -> None:
     assert len({example.right_id for example in moved_most(before, after, SimpleNamespace(captions=captions), 9)}) == 4, "q5 shows q0's image again"
 
 
-@pytest.mark.parametrize("caption", ["a $5 dog and a $7 cat", r"$\\frac{", "$x_{$", r"\\input{/etc/passwd}"])
+@pytest.mark.parametrize("caption", ["a $5 dog and a $7 cat", r"$\frac{", "$x_{$", r"\input{/etc/passwd}"])
 def test_captions_are_no_formulas(tmp_path: Path, caption: str) -> None:
     rankings = {"BE": ranking("xbc")}
     for fig in (picture_strip(caption, rankings, "q0", "x", lambda image_id: None), examples_figure([Example(caption, rankings, "q0", "x")], lambda _: None)):
