@@ -3,6 +3,7 @@
 #   make tables [PROFILE=demo] [ARGS="--only table1_main_results -p seeds=3"]    train, measure, write results/<profile>/
 #   make ablations [PROFILE=demo]                                                what the paper tried and did not print
 #   make lab [ARGS="--no-browser --port 8889"]                                   JupyterLab on the notebooks
+#   make solutions [ARGS="2_cross_encoders"]                                     the teaching notebooks, solved and executed
 #   make test [PYTEST_ARGS="-k metrics"]                                         lint, types, import walls, every test
 #   make bench                                                                   speed of search, reranking, evaluation and training
 #
@@ -34,7 +35,7 @@ ifeq ($(PROFILE),paper-smoke)
 export MMR_DATA_DIR := $(MINIATURE)
 endif
 
-.PHONY: tables ablations pretrained pretraining lab test lint bench clean install install-test install-minilm install-int8
+.PHONY: tables ablations pretrained pretraining lab solutions test lint bench clean install install-test install-minilm install-int8
 
 tables: $(if $(filter flickr8k,$(PROFILE)),install-minilm,install) $(if $(filter paper-smoke,$(PROFILE)),$(MINIATURE))
 	$(BIN)/mmr regenerate --profile $(PROFILE) $(ARGS)
@@ -60,6 +61,10 @@ pretraining:
 
 lab: install
 	$(BIN)/jupyter lab $(if $(filter 0,$(shell id -u)),--allow-root) $(ARGS) notebooks/00_quickstart.ipynb
+
+# notebooks/teaching/solutions/*.ipynb: the lessons with their exercises solved (*.py there), for the teacher.
+solutions: install
+	$(BIN)/python -m mmr_kit.teaching.solutions $(ARGS)
 
 test: lint
 	$(BIN)/python -m pytest $(PYTEST_ARGS)

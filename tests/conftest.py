@@ -46,13 +46,13 @@ def _folder(variable: str, what: str) -> Path:
 def nbval() -> Callable[..., subprocess.CompletedProcess[str]]:
     """Runs nbval in a folder on a copy of a notebook with other parameters: nbval(notebook, parameters, folder, VARIABLE="its value")."""
     import nbformat
+    from papermill.iorw import load_notebook_node
     from papermill.parameterize import parameterize_notebook
 
     def run(notebook: nbformat.NotebookNode, parameters: dict[str, Any], folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-        for cell in notebook.cells:
-            cell.metadata.setdefault("tags", [])  # papermill asks each cell for them
         copy = folder / "notebook.ipynb"
-        nbformat.write(parameterize_notebook(notebook, parameters, kernel_name="python3", language="python"), copy)
+        nbformat.write(notebook, copy)
+        nbformat.write(parameterize_notebook(load_notebook_node(str(copy)), parameters, kernel_name="python3", language="python"), copy)
         options = ["--nbval-lax", "--nbval-current-env", "-p", "no:cacheprovider", "-p", "no:xdist", "-q", "--rootdir", str(folder)]
         return subprocess.run([sys.executable, "-m", "pytest", *options, str(copy)], cwd=folder, env={**os.environ, **environment}, capture_output=True,
                               text=True, check=False)  # fmt: skip

@@ -1,7 +1,5 @@
 """Solutions of the exercises of 1_bi_encoders.ipynb. `make solutions` writes the whole notebook with them, executed, beside this file."""
 
-from math import comb
-
 import numpy as np
 
 
@@ -31,5 +29,7 @@ def triplet_loss(images, captions, margin):
 
 def chance_of_hard(hard, others, n):
     """Chance that n different negatives, drawn from others, hold at least one of the hard ones."""
+    from math import comb
+
     none_of_them = comb(others - hard, n) / comb(others, n)
     return 1 - none_of_them
