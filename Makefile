@@ -3,6 +3,7 @@
 #   make tables [PROFILE=demo] [ARGS="--only table1_main_results -p seeds=3"]    train, measure, write results/<profile>/
 #   make ablations [PROFILE=demo]                                                what the paper tried and did not print
 #   make lab [ARGS="--no-browser --port 8889"]                                   JupyterLab on the notebooks
+#   make solutions [ARGS="2_cross_encoders"]                                     the teaching notebooks, solved and executed
 #   make test [PYTEST_ARGS="-k metrics"]                                         lint, types, import walls, every test
 #   make docs                                                                    docstrings and notebooks as pages, docs/_build/html/index.html
 #   make bench                                                                   speed of search, reranking, evaluation and training
@@ -39,7 +40,7 @@ ifeq ($(PROFILE),paper-smoke)
 export MMR_DATA_DIR := $(MINIATURE)
 endif
 
-.PHONY: tables ablations pretrained pretraining lab test lint docs bench fuzz audit clean install install-test install-docs install-minilm install-int8 \
+.PHONY: tables ablations pretrained pretraining lab solutions test lint docs bench fuzz audit clean install install-test install-docs install-minilm install-int8 \
 	install-fuzz install-audit
 
 tables: $(if $(filter flickr8k,$(PROFILE)),install-minilm,install) $(if $(filter paper-smoke,$(PROFILE)),$(MINIATURE))
@@ -70,6 +71,10 @@ lab: export JUPYTERLAB_WORKSPACES_DIR := $(MMR_CACHE_DIR)/lab
 lab: install
 	$(BIN)/jupyter lab workspaces import lab/mmr-kit.jupyterlab-workspace
 	$(BIN)/jupyter lab --ip=127.0.0.1 --LabApp.default_url=/lab/workspaces/mmr-kit $(if $(filter 0,$(shell id -u)),--allow-root) $(ARGS)
+
+# notebooks/teaching/solutions/*.ipynb: the lessons with their exercises solved (*.py there), for the teacher.
+solutions: install
+	$(BIN)/python -m mmr_kit.teaching.solutions $(ARGS)
 
 test: lint
 	$(BIN)/python -m pytest $(PYTEST_ARGS)

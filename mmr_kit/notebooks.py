@@ -35,7 +35,8 @@ RESULTS = ROOT / "results"
 
 # One busy thread a process: two can be many times slower than one.
 ENVIRONMENT = {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE", "TOKENIZERS_PARALLELISM": "false", "MMR_HEADLESS": "1"}
-NOT_COMPUTING = ("cli.py", "cli_data.py", "cli_features.py", "explorer.py", "needs.py", "notebooks.py")  # modules that no number depends on
+# modules and folders that no number depends on
+NOT_COMPUTING = ("cli.py", "cli_data.py", "cli_features.py", "explorer.py", "needs.py", "notebooks.py", "teaching")
 
 
 class NotebookError(RuntimeError):
@@ -272,9 +273,10 @@ def _keep(task: Task, executed: Path) -> str:
 
 
 def _folder_hash(folder: Path, without: Iterable[str] = ()) -> str:
-    """A hash over the names and contents of a folder's files."""
-    files = [path for path in sorted(folder.rglob("*")) if path.is_file() and "__pycache__" not in path.parts]
-    return identity_hash([[path.relative_to(folder).as_posix(), file_hash(path)] for path in files if path.name not in without])
+    """A hash over the names and contents of a folder's files; without those that have, or lie in a folder that has, one of these names."""
+    left_out = {"__pycache__", *without}
+    files = {path.relative_to(folder): path for path in sorted(folder.rglob("*")) if path.is_file()}
+    return identity_hash([[name.as_posix(), file_hash(path)] for name, path in files.items() if not left_out.intersection(name.parts)])
 
 
 def _read_json(path: Path) -> dict[str, Any]:

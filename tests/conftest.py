@@ -5,9 +5,11 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -38,6 +40,24 @@ def _folder(variable: str, what: str) -> Path:
     if not value or not Path(value).is_dir():
         pytest.skip(f"{variable} does not name a folder; set it to the folder of {what} to run this test")
     return Path(value).resolve()
+
+
+@pytest.fixture(scope="session")
+def nbval() -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Runs nbval in a folder on a copy of a notebook with other parameters: nbval(notebook, parameters, folder, VARIABLE="its value")."""
+    import nbformat
+    from papermill.iorw import load_notebook_node
+    from papermill.parameterize import parameterize_notebook
+
+    def run(notebook: nbformat.NotebookNode, parameters: dict[str, Any], folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+        copy = folder / "notebook.ipynb"
+        nbformat.write(notebook, copy)
+        nbformat.write(parameterize_notebook(load_notebook_node(str(copy)), parameters, kernel_name="python3", language="python"), copy)
+        options = ["--nbval-lax", "--nbval-current-env", "-p", "no:cacheprovider", "-p", "no:xdist", "-q", "--rootdir", str(folder)]
+        return subprocess.run([sys.executable, "-m", "pytest", *options, str(copy)], cwd=folder, env={**os.environ, **environment}, capture_output=True,
+                              text=True, check=False)  # fmt: skip
+
+    return run
 
 
 WORDS = ("apple", "boat", "cat", "dog", "egg", "fish", "goat", "hat")

@@ -14,8 +14,6 @@ from typing import Any
 
 import nbformat
 import numpy as np
-import papermill.iorw
-import papermill.parameterize
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -27,6 +25,7 @@ from mmr_kit.profiles import NOTEBOOKS, declared_parameters, find_profiles, load
 from mmr_kit.reporting import read_results
 from mmr_kit.reporting.checks import CheckFailed, check_reference
 
+Nbval = Callable[..., subprocess.CompletedProcess[str]]  # see conftest.py
 PARAMETERS = 'results_dir = ""\nprofile = ""\nsteps = 3\nrate = 0.1\nname = "x"\nfast = True'
 WRITE = """from pathlib import Path
 folder = Path(results_dir)
@@ -420,25 +419,19 @@ def test_notebook_has_parameters_and_opens_with_words(path: Path) -> None:
     assert nbformat.read(path, as_version=4).cells[0].cell_type == "markdown", "first: what the table shows and what the paper claims"
 
 
-def run_nbval(path: Path, folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+def run_nbval(nbval: Nbval, path: Path, folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run nbval on a copy of a notebook with the smoke profile's parameters; results go to folder/results."""
     (task,) = tasks("smoke", [path.stem])
     results = folder / "results"
     results.mkdir()
-    parameters = {**task.parameters, "results_dir": str(results)}
-    notebook = papermill.parameterize.parameterize_notebook(papermill.iorw.load_notebook_node(str(path)), parameters, kernel_name="python3", language="python")
-    copy = folder / path.name
-    nbformat.write(notebook, copy)
-    options = ["--nbval-lax", "--nbval-current-env", "-p", "no:cacheprovider", "-p", "no:xdist", "-q", "--rootdir", str(folder)]
-    return subprocess.run([sys.executable, "-m", "pytest", *options, str(copy)], cwd=folder, env={**os.environ, **environment}, capture_output=True, text=True,
-                          check=False)  # fmt: skip
+    return nbval(nbformat.read(path, as_version=4), {**task.parameters, "results_dir": str(results)}, folder, **environment)
 
 
 @pytest.mark.slow
 @pytest.mark.xdist_group("nbval")  # one after the other: they share models, and kernels that start together may race for a TCP port
 @pytest.mark.parametrize("path", TABLES, ids=by_name)
-def test_notebook_passes_nbval_under_the_smoke_profile(path: Path, tmp_path: Path) -> None:
-    done = run_nbval(path, tmp_path)
+def test_notebook_passes_nbval_under_the_smoke_profile(path: Path, tmp_path: Path, nbval: Nbval) -> None:
+    done = run_nbval(nbval, path, tmp_path)
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
     results = tmp_path / "results"
     assert list(results.iterdir()), "the notebook wrote no results"
@@ -450,8 +443,8 @@ def test_notebook_passes_nbval_under_the_smoke_profile(path: Path, tmp_path: Pat
 
 @pytest.mark.slow
 @pytest.mark.xdist_group("nbval")
-def test_nbval_passes_with_two_threads(tmp_path: Path) -> None:
-    done = run_nbval(NOTEBOOKS / "00_quickstart.ipynb", tmp_path, OMP_NUM_THREADS="2")
+def test_nbval_passes_with_two_threads(tmp_path: Path, nbval: Nbval) -> None:
+    done = run_nbval(nbval, NOTEBOOKS / "00_quickstart.ipynb", tmp_path, OMP_NUM_THREADS="2")
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
 
 
@@ -463,10 +456,10 @@ metrics.success = lambda ranking, relevance, at=(1, 5, 10): right(ranking, relev
 
 @pytest.mark.slow
 @pytest.mark.xdist_group("nbval")
-def test_nbval_fails_on_a_broken_metric(tmp_path: Path) -> None:
+def test_nbval_fails_on_a_broken_metric(tmp_path: Path, nbval: Nbval) -> None:
     (tmp_path / "broken").mkdir()
     (tmp_path / "broken" / "sitecustomize.py").write_text(BROKEN)
-    done = run_nbval(NOTEBOOKS / "figure2_examples.ipynb", tmp_path, PYTHONPATH=os.pathsep.join([str(tmp_path / "broken"), str(NOTEBOOKS.parent)]))
+    done = run_nbval(nbval, NOTEBOOKS / "figure2_examples.ipynb", tmp_path, PYTHONPATH=os.pathsep.join([str(tmp_path / "broken"), str(NOTEBOOKS.parent)]))
     assert done.returncode == 1
     assert "CheckFailed" in done.stdout, done.stdout[-3000:]
 
@@ -482,4 +475,4 @@ def test_a_number_that_moved_is_noticed(tmp_path: Path) -> None:
 
 def test_the_runner_and_the_command_line_are_not_part_of_an_identity() -> None:
     """No number depends on them, so a change in them must not ask for hours of computation; names checked here so that they stay real."""
-    assert all((Path(notebooks.__file__).parent / name).is_file() for name in notebooks.NOT_COMPUTING)
+    assert all((Path(notebooks.__file__).parent / name).exists() for name in notebooks.NOT_COMPUTING)
