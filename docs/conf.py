@@ -9,7 +9,7 @@ import mmr_kit
 
 ROOT = Path(__file__).parents[1]
 API = Path(__file__).parent / "api"  # written here at each build
-ROOMS = {"data": "Data", "models": "Models", "retrieval": "Retrieval", "reporting": "Reporting", "costs": "Costs", "": "Joining them"}
+ROOMS = {"data": "Data", "models": "Models", "retrieval": "Retrieval", "reporting": "Reporting", "costs": "Costs", "teaching": "Teaching", "": "Joining them"}
 
 project, copyright, release = "mmr_kit", "the mmr_kit authors, Apache-2.0", mmr_kit.__version__
 html_title, html_theme = "mmr_kit", "furo"

@@ -14,6 +14,7 @@ from typing import Any
 
 import nbformat
 import numpy as np
+import papermill.parameterize
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st

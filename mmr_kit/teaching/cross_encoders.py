@@ -19,7 +19,7 @@ def _softmax(logits: np.ndarray, axis: int = 1) -> np.ndarray:
 
 
 def _answers(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    return rng.uniform(0.05, 0.95, size=6), rng.permutation([0, 0, 1, 1, 1, rng.integers(2)])
+    return rng.uniform(0.05, 0.95, size=6), rng.permutation(np.array([0, 0, 1, 1, 1, rng.integers(2)]))
 
 
 def _entropy(p: np.ndarray, y: np.ndarray) -> np.ndarray:

@@ -24,7 +24,8 @@ def _of_ranks(rng: np.random.Generator) -> tuple[np.ndarray, int]:
 
 
 def _of_ceiling(rng: np.random.Generator) -> tuple[np.ndarray, int, int]:
-    return rng.integers(1, 30, size=8), *(int(value) for value in rng.permutation([5, 10, 20])[:2])
+    ranks, (k, at, _) = rng.integers(1, 30, size=8), rng.permutation(np.array([5, 10, 20])).tolist()
+    return ranks, k, at
 
 
 def _budget(rng: np.random.Generator) -> tuple[float, float, float, float]:
