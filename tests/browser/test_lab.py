@@ -122,7 +122,7 @@ def test_markup_is_shown_and_not_run(window: Window) -> None:
     window.run_all()
     shown, page = Shown(window), window.page
     markup = "<script>document.title='run'</script><img src=x onerror=document.title='run'> red"
-    shown.after(lambda: ask(shown, markup))
+    shown.explained(lambda: ask(shown, markup))
     assert markup.split()[0] in page.locator(".mmr-words").inner_text()
     shown.explained(lambda: page.locator(".widget-toggle-buttons button", has_text="red").last.click())
     shown.explained(lambda: (shown.control("Change to", "input").fill("<b onclick=x>blue"), shown.control("Change to", "input").press("Enter")))
@@ -144,8 +144,7 @@ def test_why_in_either_theme_and_on_a_narrow_page(window: Window, theme: str) ->
     assert page.locator(".mmr-chosen").inner_text().split()[0] == last.inner_text()
     assert page.locator(".mmr-why rect").count() >= 3
     changed = shown.explained(lambda: (shown.control("Change to", "input").fill("moon"), shown.control("Change to", "input").press("Enter")))
-    assert [score in explained for score in ("cosine", "match")] == [False, False]
-    assert [score in changed for score in ("cosine", "match")] == [True, True]
+    assert ["place among the" in told for told in (explained, changed)] == [False, True]
     assert page.locator(".mmr-chosen").inner_text().split()[0] == "moon"
     for width in (1280, 800):
         page.set_viewport_size({"width": width, "height": 1500})
