@@ -51,7 +51,7 @@ class Achieved:
 
 @dataclass(frozen=True)
 class Machine:
-    """bandwidth: bytes read in a second; peaks: {"float32": operations (a product and a sum are two) in a second, "bfloat16": ...}."""
+    """bandwidth: bytes read in a second; peaks: {"float32": operations (a product and a sum are two) in a second, "bfloat16": ... where it is fast}."""
 
     bandwidth: float
     peaks: dict[str, float]

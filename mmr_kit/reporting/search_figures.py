@@ -96,10 +96,11 @@ def roofline_figure(machine: Machine, achieved: Sequence[Achieved]) -> Figure:
     places = np.geomspace(lowest, highest, 200)
     with style():
         fig, axis = plt.subplots(figsize=(5.4, 4.2), layout="constrained")
-        for kind, line in ROOFS.items():
+        roofs = {kind: ROOFS[kind] for kind in machine.peaks}
+        for kind, line in roofs.items():
             axis.plot(places, [machine.allows(place, kind) / 1e9 for place in places], color="#222222", linestyle=line)
         handles = [Line2D([], [], color="#222222", linestyle=line, label=f"limit, {kind}: {machine.peaks[kind] / 1e9:,.0f} billion a second")
-                   for kind, line in ROOFS.items()]  # fmt: skip
+                   for kind, line in roofs.items()]  # fmt: skip
         for place, one in enumerate(achieved):
             look, marker = VARIANTS[1 + place % 3], MARKERS[place % len(MARKERS)]
             axis.plot(one.intensity, one.speed / 1e9, marker, color=look.color, **DOT)

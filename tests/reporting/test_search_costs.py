@@ -84,5 +84,6 @@ def test_the_roofline_is_memory_first_and_arithmetic_then() -> None:
     results = Results("search_costs", "x")
     add_achieved(results, machine, [Achieved("search", 4e9, 0.5)])
     assert results.frame.set_index("method")["value"]["search"] == 4e9
+    assert len(roofline_figure(Machine(10e9, {"float32": 100e9}), [Achieved("search", 4e9, 0.5)]).legends[0].get_texts()) == 2, "one limit, one job"
     with pytest.raises(InputError, match="no job"):
         roofline_figure(machine, [])
