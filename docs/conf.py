@@ -45,13 +45,15 @@ def as_plain_text(app: Sphinx, kind: str, name: str, thing: object, options: obj
     lines[:] = "".join(parts).split("\n")
 
 
-def without_folders(app: Sphinx, page: str, source: list[str]) -> None:
-    """A report links to folders of run files, which are no pages of the site."""
+def as_pages(app: Sphinx, page: str, source: list[str]) -> None:
+    """Links that mean something else here: a report's to folders of run files, which are no pages, and a lesson's to its headings, as JupyterLab names them."""
     if page.startswith("results/"):
         source[0] = re.sub(r"\[([^]]*)\]\(runs/[^)]*/\)", r"\1", source[0])
+    if page.startswith("notebooks/"):
+        source[0] = re.sub(r"\]\(#([^)]*)\)", lambda link: "](#" + re.sub(r"[^\w-]", "", link[1].lower()) + ")", source[0])
 
 
 def setup(app: Sphinx) -> None:
     write_api()
-    app.connect("source-read", without_folders)
+    app.connect("source-read", as_pages)
     app.connect("autodoc-process-docstring", as_plain_text)
