@@ -164,8 +164,9 @@ def load_dataset(name_or_path: str | Path | Manifest, split: str = "test", langu
             raise InputError(f"{manifest.name}: image {caption.image_id!r} is in the splits {split_of[caption.image_id]} and {caption.split}; keep it in one")
         seen.add(caption.caption_id)
     by_image: dict[str, list[Caption]] = {caption.image_id: [] for caption in wanted}
+    bare = {image_id for image_id in by_image if image_id not in source.regions}
     for caption in wanted:
-        if caption.image_id not in source.regions:
+        if caption.image_id in bare:
             raise InputError(f"{manifest.name}: caption {caption.caption_id!r} is of image {caption.image_id!r}, which has no regions in "
                              f"{source.regions.folder}; prepare regions for it or take the caption out")
         if caption.language in languages:
