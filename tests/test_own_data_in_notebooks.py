@@ -58,7 +58,8 @@ def test_every_notebook_runs_on_data_of_ones_own(tmp_path: Path, monkeypatch: py
         assert not end.value.code
     named = {"dataset": "holidays", "datasets": "holidays garden", "multilingual_dataset": "garden", "combined_dataset": "garden", "distractors": "attic",
              "third_dataset": "attic"}  # fmt: skip
-    names = [name for name, path in find_notebooks().items() if datasets_of(declared_parameters(path))]
+    without = {"object_tags"}  # no detector has named the objects of these photographs, and it says so (test_object_tags)
+    names = [name for name, path in find_notebooks().items() if datasets_of(declared_parameters(path)) and name not in without]
     assert len(names) > 10
     assert regenerate("smoke", names, named | PARAMETERS, results=tmp_path / "results") == len(names)
     results = tmp_path / "results" / "smoke"
