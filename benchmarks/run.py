@@ -1,4 +1,4 @@
-"""Speed of the kit against the published way of doing the same, side by side in one run: `make bench`. Writes `results/bench/<device>.json`."""
+"""Speed of the kit against the published way of doing the same, side by side in one run, and of the explorer: `make bench`. Writes `results/bench/<device>.json`."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 import cooperating
 import cross_encoding
 import evaluating
+import exploring
 import searching
 import torch
 import training_step
@@ -15,7 +16,7 @@ import training_step
 from mmr_kit.cache import atomic_write
 from mmr_kit.reporting import provenance
 
-PARTS = (searching, cross_encoding, evaluating, training_step, cooperating)
+PARTS = (searching, cross_encoding, evaluating, training_step, cooperating, exploring)
 
 
 def main() -> None:
