@@ -1,4 +1,4 @@
-"""How long the explorer takes to answer, from a control's change to the new page, with the models of the explorer's notebook (trained first where they are not).
+"""How long the explorer takes to answer, from a control's change to the new page, with the models of its notebook (trained first where they are not yet).
 
 The one absolute time here: what a person waits. Drawing by the browser comes on top.
 """
@@ -51,5 +51,6 @@ def _waited(name: str, act: Callable[[], object]) -> dict[str, Any]:
         act()
         seconds.append(time.perf_counter() - start)
     median, p95 = statistics.median(seconds[1:]), statistics.quantiles(seconds[1:], n=20)[-1]
-    print(f"{name:<64} median {1000 * median:6.0f} ms   p95 {1000 * p95:6.0f} ms (asked: at most {1000 * AT_MOST:.0f} ms{', MISSED' if p95 > AT_MOST else ''})", flush=True)
+    missed = ", MISSED" if p95 > AT_MOST else ""
+    print(f"{name:<64} median {1000 * median:6.0f} ms   p95 {1000 * p95:6.0f} ms (asked: at most {1000 * AT_MOST:.0f} ms{missed})", flush=True)
     return {"name": name, "median": median, "p95": p95, "at_most": AT_MOST, "seconds": seconds[1:]}

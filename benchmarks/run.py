@@ -1,4 +1,4 @@
-"""Speed of the kit against the published way of doing the same, side by side in one run, and of the explorer: `make bench`. Writes `results/bench/<device>.json`."""
+"""Speed of the kit against the published way of doing the same, side by side in one run: `make bench`. Writes `results/bench/<device>.json`."""
 
 from __future__ import annotations
 

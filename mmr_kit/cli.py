@@ -5,6 +5,8 @@ Each command imports what it needs when it runs, so that `mmr --help` answers at
 
 from __future__ import annotations
 
+import contextlib
+import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -25,9 +27,10 @@ Results = Annotated[Path | None, typer.Option(metavar="FOLDER", help="Where resu
 
 
 def main() -> None:
-    """Run the command line; bad input ends it with one line on stderr and status 2."""
+    """Run the command line; bad input ends it with one line on stderr and status 2. Of the processes that `torchrun` starts the first one talks."""
     try:
-        app(prog_name="mmr")
+        with contextlib.redirect_stdout(None) if os.environ.get("RANK", "0") != "0" else contextlib.nullcontext():
+            app(prog_name="mmr")
     except InputError as error:
         print(shown(f"mmr: {error}"), file=sys.stderr)
         sys.exit(2)
@@ -111,11 +114,13 @@ def train(
 ) -> None:
     """Train one model and print its folder.
 
-    A model that is in the cache already is not trained again. Interrupted, the same command carries on from the last checkpoint.
+    A model that is in the cache already is not trained again. Interrupted, the same command carries on from the last checkpoint. Several processes, GPUs or
+    machines share a training, to the same result: torchrun --nproc-per-node 2 -m mmr_kit.cli train ...
 
     Example: mmr train JOINT --dataset pictograms_a --steps 1200 --output models/joint
     """
     from mmr_kit.experiments import train as train_models
+    from mmr_kit.models import distributed
     from mmr_kit.recipes import Recipe
 
     if steps < 1:
@@ -125,7 +130,7 @@ def train(
     if output and output.exists() and (not output.is_dir() or any(output.iterdir())):
         raise InputError(f"--output {output}: is there already and not empty; name a new folder")
     folder = train_models([recipe])[0]
-    if output:
+    if output and distributed.number() == 0:
         _copy_model(folder, output)
     print(output or folder)
 
@@ -184,8 +189,6 @@ def _copy_model(folder: Path, output: Path) -> None:
 
 def _check(folder: Path, reference: Path | None) -> None:
     """Compare a profile's results with a reference run's, by default the committed one of the same profile; ends with status 1 if a number differs."""
-    import contextlib
-
     from mmr_kit.reporting.reference import Outcome, committed, compare_folders, summary
 
     with contextlib.nullcontext(reference) if reference else committed(folder.name) as earlier:

@@ -14,6 +14,7 @@ import numpy as np
 from mmr_kit import cache
 from mmr_kit.data.datasets import RetrievalDataset, load_dataset
 from mmr_kit.errors import InputError
+from mmr_kit.models import distributed
 from mmr_kit.models.engine import Engine
 from mmr_kit.parallel import Progress, child_main, run_tasks
 from mmr_kit.recipes import ENGINE, SOURCE, Recipe, train_recipe
@@ -98,7 +99,7 @@ class Evaluation:
 def train(recipes: Iterable[Recipe], workers: int = 0) -> list[Path]:
     """Folders of the trained models, one for each different recipe; those not in the cache are trained now, several at once on a CPU."""
     recipes = list(dict.fromkeys(recipes))
-    missing = [recipe for recipe in recipes if not cache.is_complete(recipe.folder())]
+    missing = [recipe for recipe in recipes if distributed.count() > 1 or not cache.is_complete(recipe.folder())]
     if missing:
         print(f"training {len(missing)} of {len(recipes)} models, the others are there already", flush=True)
         run_tasks(MODULE, _work, [(recipe.label, {"train": asdict(recipe), "source": RANKING_SOURCE}) for recipe in _slowest_first(missing)], workers)
@@ -110,7 +111,7 @@ def evaluate(evaluations: Iterable[Evaluation], workers: int = 0) -> list[dict[s
     evaluations = list(evaluations)
     train([recipe for evaluation in evaluations for recipe in (evaluation.retriever, evaluation.reranker) if recipe], workers)
     folders = {evaluation: evaluation.folder() for evaluation in dict.fromkeys(evaluations)}
-    missing = {folder: evaluation for evaluation, folder in folders.items() if not cache.is_complete(folder)}
+    missing = {folder: evaluation for evaluation, folder in folders.items() if distributed.count() > 1 or not cache.is_complete(folder)}
     if missing:
         print(f"ranking {len(missing)} of {len(set(folders.values()))} evaluations, the others are there already", flush=True)
         ordered = sorted(missing.values(), key=lambda evaluation: evaluation.retriever is not None)  # CE alone takes longest
@@ -174,7 +175,7 @@ def _evaluate(evaluation: Evaluation, progress: Progress) -> Path:
             for candidates in score_candidates(engines[evaluation.reranker], dataset, retrieved, report):
                 np.save(folder / f"{candidates.direction}.matches.npy", np.stack(candidates.matches))
 
-    return cache.cached("rankings", evaluation.identity(), build)
+    return distributed.cached("rankings", evaluation.identity(), build)
 
 
 def _save(folder: Path, rankings: Iterable[Ranking], dataset: RetrievalDataset) -> None:

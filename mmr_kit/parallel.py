@@ -30,7 +30,9 @@ Events = queue.Queue[tuple[int, dict[str, Any]]]  # number of a child, and what 
 
 
 def worker_count() -> int:
-    """Children at once: $MMR_WORKERS where that is set (0: none), else the cores this process may use, or 1 where a GPU does the work."""
+    """Children at once: $MMR_WORKERS where that is set (0: none), else the cores this process may use, or 1 where a GPU does the work.
+
+    """
     if os.environ.get("MMR_WORKERS", "").isdecimal():
         return int(os.environ["MMR_WORKERS"])
     if torch.cuda.is_available():
@@ -40,8 +42,8 @@ def worker_count() -> int:
 
 def run_tasks(module: str, work: Callable[[dict[str, Any], Progress], None], tasks: list[Task], workers: int = 0) -> None:
     """Run every task on `workers` children of `module` (0: `worker_count`), or, where that is 0 too, by `work` in this process: for tasks too small to wait
-    for a child."""
-    if count := workers or worker_count():
+    for a child. So also under `torchrun`, whose processes share each task."""
+    if "TORCHELASTIC_RUN_ID" not in os.environ and (count := workers or worker_count()):
         run_children(module, tasks, count)
         return
     show = _bars() if _interactive() else _lines()

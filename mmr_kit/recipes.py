@@ -16,6 +16,7 @@ from mmr_kit import cache
 from mmr_kit.data.datasets import RetrievalDataset, load_dataset
 from mmr_kit.data.manifests import load_manifest
 from mmr_kit.errors import InputError
+from mmr_kit.models import distributed
 from mmr_kit.models.batches import TrainingPairs
 from mmr_kit.models.card import model_card
 from mmr_kit.models.losses import NegativeSchedule
@@ -156,7 +157,7 @@ def train_recipe(recipe: Recipe, progress: Progress) -> Path:
         cache.atomic_write(folder / "training.json", json.dumps(record, indent=1))
         cache.atomic_write(folder / "README.md", model_card(record, load_manifest(recipe.dataset) if recipe.dataset else None, model.backbone.kind))
 
-    return cache.cached("models", identity, build)
+    return distributed.cached("models", identity, build)
 
 
 def _trained(recipe: Recipe, work: Path, progress: Progress) -> tuple[RetrievalModel, list[dict[str, Any]]]:

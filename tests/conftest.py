@@ -7,7 +7,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -89,6 +89,15 @@ class SmallData:
 
     def write_captions(self) -> None:
         (self.folder / "captions.jsonl").write_text("".join(json.dumps(caption) + "\n" for caption in self.captions))
+
+
+@pytest.fixture(scope="module")
+def kept_data(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SmallData]:
+    """The same for all tests of a module, none of which may damage it."""
+    with pytest.MonkeyPatch.context() as patch:
+        folder = tmp_path_factory.mktemp("data")
+        patch.setenv("MMR_DATA_DIR", str(folder))
+        yield SmallData(folder)
 
 
 @pytest.fixture

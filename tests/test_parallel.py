@@ -86,8 +86,7 @@ def test_a_waiting_child_takes_the_next_tasks_unless_the_environment_has_changed
     assert first == second != third
     assert not is_alive(first)
     os.kill(third, signal.SIGKILL)
-    while is_alive(third):
-        time.sleep(0.05)
+    parallel._idle[0].process.wait()  # until all its threads are gone
     parallel.run_children("child", [("d", {"log": str(log), "name": "d"})], workers=1)
     assert lines(log)[3][0] == "d"
 

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from mmr_kit.data.regions import Regions
 from mmr_kit.errors import InputError
+from mmr_kit.models import distributed
 from mmr_kit.models.backbone import Backbone
 from mmr_kit.models.packed import PRODUCTS, PackedLayers, is_fast
 from mmr_kit.models.retrieval_model import Embedder, Finish, RetrievalModel, check_pairs, mixed_precision, positions_at_once, rows_of_like_length, unit_length
@@ -64,18 +65,18 @@ class Engine(Embedder):
     def _compute(self, captions: Sequence[str] | None, images: Sequence[Regions] | None, most: int, shape: tuple[int, ...], first_only: bool,
                  finish: Finish) -> np.ndarray:
         count = len(captions) if captions is not None else len(images or ())
-        results = np.empty((count, *shape), dtype=np.float32)
+        results = np.zeros((count, *shape), dtype=np.float32)
         was_training = self.model.training
         self.model.eval()
         for chunk, different in _chunks(images, count, HELD_VALUES // self.model.backbone.width, self.model.backbone.max_regions):
             backbone = _shortened(self.model.backbone, self._layers.reading(first_only), different)
             texts, regions = ([values[row] for row in chunk] if values is not None else None for values in (captions, images))
-            for rows in rows_of_like_length(backbone.lengths(texts, regions), positions_at_once(backbone), most):
+            for rows in distributed.dealt(rows_of_like_length(backbone.lengths(texts, regions), positions_at_once(backbone), most)):
                 states, mask = backbone(backbone.inputs([texts[row] for row in rows] if texts is not None else None,
                                                         [regions[row] for row in rows] if regions is not None else None))
                 results[chunk[rows]] = finish(states, mask).cpu().numpy()
         self.model.train(was_training)
-        return results
+        return distributed.completed(results)
 
 
 def _chunks(images: Sequence[Regions] | None, count: int, most: int, longest: int) -> Iterator[tuple[np.ndarray, list[Regions]]]:

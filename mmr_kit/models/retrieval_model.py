@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from mmr_kit.cache import atomic_write
 from mmr_kit.data.regions import Regions
 from mmr_kit.errors import InputError
+from mmr_kit.models import distributed
 from mmr_kit.models.backbone import Backbone, backbone_class, first_line
 
 Finish = Callable[[Tensor, Tensor], Tensor]
@@ -88,15 +89,21 @@ class RetrievalModel(Embedder, nn.Module):
         return self.match(states, mask).softmax(-1)[:, 1]
 
     def _together(self, captions: Sequence[str] | None, images: Sequence[Regions] | None, finish: Finish) -> Tensor:
-        rows, results = zip(*self._parts(captions, images, len(captions or images or ()), finish), strict=True)
-        return torch.cat(results)[torch.from_numpy(np.argsort(np.concatenate(rows))).to(self.backbone.device)]
+        whole = len(captions or images or ())
+        captions = captions[distributed.share(whole)] if captions is not None else None
+        images = images[distributed.share(whole)] if images is not None else None
+        passes = rows_of_like_length(self.backbone.lengths(captions, images), positions_at_once(self.backbone), whole)
+        rows, results = zip(*self._parts(captions, images, passes, finish), strict=True)
+        own = torch.cat(results)[torch.from_numpy(np.argsort(np.concatenate(rows))).to(self.backbone.device)]
+        return distributed.gathered(own, whole)
 
-    def _parts(self, captions: Sequence[str] | None, images: Sequence[Regions] | None, most: int, finish: Finish) -> Iterator[tuple[np.ndarray, Tensor]]:
-        """Row numbers and results of parts of the input, at most `most` rows of like length each, so that little is computed for padding.
+    def _parts(self, captions: Sequence[str] | None, images: Sequence[Regions] | None, passes: Iterable[np.ndarray],
+               finish: Finish) -> Iterator[tuple[np.ndarray, Tensor]]:
+        """Row numbers and results of each pass; its rows are of like length, so that little is computed for padding.
 
         `finish` takes hidden states and mask; it runs in float32 whatever precision the Transformer runs in, as half-precision scores would tie.
         """
-        for rows in rows_of_like_length(self.backbone.lengths(captions, images), positions_at_once(self.backbone), most):
+        for rows in passes:
             states, mask = self.backbone(self.backbone.inputs([captions[row] for row in rows] if captions is not None else None,
                                                               [images[row] for row in rows] if images is not None else None))
             with torch.autocast(states.device.type, enabled=False):
@@ -117,14 +124,15 @@ class RetrievalModel(Embedder, nn.Module):
     def _compute(self, captions: Sequence[str] | None, images: Sequence[Regions] | None, batch_size: int, shape: tuple[int, ...],
                  finish: Finish) -> np.ndarray:
         count = len(captions) if captions is not None else len(images or ())
-        results = np.empty((count, *shape), dtype=np.float32)
+        results = np.zeros((count, *shape), dtype=np.float32)
         was_training = self.training
         self.eval()
         if count:
-            for rows, values in self._parts(captions, images, batch_size, finish):
+            passes = rows_of_like_length(self.backbone.lengths(captions, images), positions_at_once(self.backbone), batch_size)
+            for rows, values in self._parts(captions, images, distributed.dealt(passes), finish):
                 results[rows] = values.cpu().numpy()
         self.train(was_training)
-        return results
+        return distributed.completed(results)
 
     # -- files ------------------------------------------------------------------------------------------------------------------------------
 

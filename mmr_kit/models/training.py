@@ -16,6 +16,7 @@ import torch
 from accelerate import Accelerator
 
 from mmr_kit.cache import atomic_write
+from mmr_kit.models import distributed
 from mmr_kit.models.objectives import Objective
 from mmr_kit.models.retrieval_model import RetrievalModel
 
@@ -48,16 +49,17 @@ def train(objective: Objective, schedule: Schedule, dev_score: Callable[[Retriev
     Evaluates every `evaluate_every` steps and after the last, and then keeps a checkpoint in the folder `work`: a training that was interrupted there
     goes on from it, with the same result as without the interruption (batches and dropout depend on the seed and the step alone).
     """
+    distributed.same_weights(objective.model)
     accelerator = Accelerator(mixed_precision=schedule.precision)
-    model = objective.model
+    model = objective.model.to(accelerator.device)
     optimizer = torch.optim.AdamW(model.parameters(), lr=schedule.learning_rate, weight_decay=schedule.weight_decay, fused=True)
     scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, schedule.factor)
-    model, optimizer = accelerator.prepare(model, optimizer)
+    optimizer = accelerator.prepare(optimizer)
     first, curve, best = _resume(work, model, optimizer, scheduler, objective, accelerator.device)
     started, since = time.monotonic(), first
     model.train()
     for step in range(first, schedule.steps):
-        torch.manual_seed(schedule.seed * 1_000_003 + step)  # dropout
+        torch.manual_seed(schedule.seed * 1_000_003 + step + distributed.number() * 10**12)  # dropout, of each process's own share
         losses: dict[str, float] = {}
         for part in objective.parts(step):
             with accelerator.autocast():
@@ -66,6 +68,7 @@ def train(objective: Objective, schedule: Schedule, dev_score: Callable[[Retriev
             losses |= {name: float(value.detach()) for name, value in values.items()}
         if not all(math.isfinite(value) for value in losses.values()):
             raise FloatingPointError(f"the loss is {losses} at step {step + 1}: lower the learning rate ({schedule.learning_rate})")
+        distributed.sum_gradients(model.parameters())
         accelerator.clip_grad_norm_(model.parameters(), schedule.clip_norm)
         optimizer.step()
         scheduler.step()
@@ -78,7 +81,8 @@ def train(objective: Objective, schedule: Schedule, dev_score: Callable[[Retriev
             curve.append(point)
             if best is None or point["dev score"] > best["score"]:
                 best = {"score": point["dev score"], "step": step + 1, "weights": {name: t.detach().clone() for name, t in model.state_dict().items()}}
-            _checkpoint(work, step + 1, model, optimizer, scheduler, objective, curve, best)
+            if distributed.number() == 0:
+                _checkpoint(work, step + 1, model, optimizer, scheduler, objective, curve, best)
         elif (step + 1) % 10 == 0:
             curve.append(point)
         progress({**point, "steps": schedule.steps, "seconds left": (time.monotonic() - started) / (step + 1 - since) * (schedule.steps - step - 1)})
@@ -101,9 +105,9 @@ def _checkpoint(work: Path, step: int, model: torch.nn.Module, optimizer: Any, s
 def _resume(work: Path, model: torch.nn.Module, optimizer: Any, scheduler: Any, objective: Objective,
             device: torch.device) -> tuple[int, list[dict[str, Any]], dict[str, Any] | None]:
     """First step to take, learning curve so far and best so far: from the checkpoint where there is one that can be read, else from the start."""
-    try:
-        content = (work / CHECKPOINT).read_bytes()
-    except FileNotFoundError:
+    path = work / CHECKPOINT
+    content = distributed.from_first(path.read_bytes() if path.is_file() else None)
+    if content is None:
         return 0, [], None
     if hashlib.sha256(content[32:]).digest() != content[:32]:  # damaged: the training starts again
         return 0, [], None

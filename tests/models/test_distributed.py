@@ -1,0 +1,167 @@
+"""Two processes do what one does: the same losses, gradients, trained weights, embeddings and scores. Run by `torchrun`, this file is one of the two."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+import pytest
+import torch
+
+from mmr_kit.data.datasets import load_dataset
+from mmr_kit.errors import InputError
+from mmr_kit.models import distributed
+from mmr_kit.models.batches import TrainingPairs
+from mmr_kit.models.engine import Engine
+from mmr_kit.models.losses import NegativeSchedule
+from mmr_kit.models.objectives import BiEncoding, CrossEncoding, Joint, Objective, Pretraining
+from mmr_kit.models.retrieval_model import RetrievalModel
+from mmr_kit.models.training import CHECKPOINT, Schedule, train
+
+METHODS = ("CE", "BE", "JOINT", "PRETRAINING", "BE refreshed")
+STEPS, BATCH = 6, 13  # no even number: the shares differ
+TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+
+
+def objective(method: str, model: RetrievalModel, manifest: str) -> Objective:
+    dataset = load_dataset(manifest, "train")
+    cross_encoding, pairs = CrossEncoding(model, TrainingPairs(dataset, BATCH, 0)), TrainingPairs(dataset, BATCH, 1)
+    bi_encoding = BiEncoding(model, pairs, 0.1, NegativeSchedule(), refresh_every=3 if method == "BE refreshed" else 0)
+    return {"CE": cross_encoding, "JOINT": Joint(bi_encoding, cross_encoding), "PRETRAINING": Pretraining(pairs, cross_encoding)}.get(method, bi_encoding)
+
+
+def work(folder: Path, manifest: str) -> dict[str, Any]:
+    """{what: values} of everything that processes share."""
+    found: dict[str, Any] = {}
+    dataset = load_dataset(manifest, "train")
+    images = [dataset.regions[dataset.image_ids[row]] for row in dataset.caption_image]
+    for method in METHODS:
+        model = RetrievalModel.load(folder / "model")
+        losses = {}
+        for part in objective(method, model, manifest).parts(0):
+            values = part()
+            sum(values.values()).backward()
+            losses |= {name: value.detach() for name, value in values.items()}
+        distributed.sum_gradients(model.parameters())
+        found[f"{method}, losses"] = losses
+        found[f"{method}, gradients"] = {name: parameter.grad for name, parameter in model.named_parameters() if parameter.grad is not None}
+        checkpoints = folder / f"{method} with {distributed.count()}"
+        train(objective(method, model, manifest), Schedule(STEPS, 1e-3, 3), lambda model: 0.0, checkpoints, lambda point: None)
+        found[f"{method}, trained"] = {"captions": model.embed_texts(dataset.texts), "pairs": model.score_pairs(dataset.texts, images)}
+    model = RetrievalModel.load(folder / "model")
+    for name, way in (("definition", model), ("engine", Engine(model))):
+        found[f"{name}, exact"] = {
+            "captions": way.embed_texts(dataset.texts, batch_size=5), "images": way.embed_images(images, batch_size=5),
+            "pairs": way.score_pairs(dataset.texts, images, batch_size=5), "one": way.embed_texts(dataset.texts[:1]), "none": way.embed_texts([]),
+        }  # fmt: skip
+    return found
+
+
+def torchrun(*arguments: object, **environment: str) -> subprocess.Popen[str]:
+    command = [*TORCHRUN, *map(str, arguments)]
+    return subprocess.Popen(command, env={**os.environ, **environment}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True)
+
+
+@pytest.fixture(scope="module")
+def both(make_model: Callable[..., RetrievalModel], kept_data: Any, tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What one process finds, and two."""
+    folder = tmp_path_factory.mktemp("shared")
+    make_model().save(folder / "model")
+    started = torchrun(__file__, folder, kept_data.manifest)
+    alone = work(folder, kept_data.manifest)
+    said, _ = started.communicate(timeout=300)
+    assert started.returncode == 0, said
+    return alone, torch.load(folder / "found.pt", weights_only=True)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_two_processes_have_the_gradients_of_one(both: tuple[dict[str, Any], dict[str, Any]], method: str) -> None:
+    alone, shared = both
+    for what in ("losses", "gradients"):
+        one, two = alone[f"{method}, {what}"], shared[f"{method}, {what}"]
+        assert one.keys() == two.keys()
+        for name in one:
+            torch.testing.assert_close(two[name], one[name], atol=1e-5, rtol=0, msg=lambda text, name=name: f"{name}: {text}")
+    assert max(float(gradient.abs().max()) for gradient in alone[f"{method}, gradients"].values()) > 1e-2  # so that 1e-5 says something
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_two_processes_train_the_model_of_one(both: tuple[dict[str, Any], dict[str, Any]], method: str) -> None:
+    """Compared by what it computes: AdamW makes steps of gradients that are 0 but for rounding, such as those of the biases of keys, which have no effect."""
+    alone, shared = (found[f"{method}, trained"] for found in both)
+    for name, values in alone.items():
+        assert np.abs(np.asarray(shared[name]) - values).max() < 1e-4, name
+
+
+@pytest.mark.parametrize("way", ["definition", "engine"])
+def test_two_processes_embed_and_score_to_the_same_bits(both: tuple[dict[str, Any], dict[str, Any]], way: str) -> None:
+    alone, shared = (found[f"{way}, exact"] for found in both)
+    for name, values in alone.items():
+        assert np.array_equal(values, np.asarray(shared[name])), name
+
+
+def test_a_training_changes_hands(make_model: Callable[..., RetrievalModel], kept_data: Any, tmp_path: Path) -> None:
+    """What two processes began, one ends: the checkpoint does not depend on their number."""
+    make_model().save(tmp_path / "model")
+    started = torchrun(__file__, tmp_path, kept_data.manifest, "JOINT")
+    said, _ = started.communicate(timeout=300)
+    assert started.returncode == 0, said
+    assert (tmp_path / "work" / CHECKPOINT).is_file()
+    curves = []
+    for checkpoints in (tmp_path / "work", tmp_path / "other"):
+        model = RetrievalModel.load(tmp_path / "model")
+        curves.append(train(objective("JOINT", model, kept_data.manifest), Schedule(STEPS, 1e-3, 3), lambda model: 0.0, checkpoints, lambda point: None))
+    for resumed, whole in zip(*curves, strict=True):
+        assert resumed == pytest.approx(whole, abs=1e-3)
+
+
+def test_the_command_trains_once_and_survives_the_death_of_a_process(kept_data: Any, tmp_path: Path) -> None:
+    """Killed with one of its processes, the same command goes on; no process is left, and no lock is to be removed."""
+    environment = {"MMR_CACHE_DIR": str(tmp_path / "cache"), "OMP_NUM_THREADS": "1"}
+    command = ["-m", "mmr_kit.cli", "train", "JOINT", "--dataset", kept_data.manifest, "--batch-size", "8", "--match-batch-size", "8"]
+    first = torchrun(*command, "--steps", 100_000, **environment)
+    ranks: list[psutil.Process] = []
+    end = time.monotonic() + 120
+    while not list((tmp_path / "cache").glob("models/*.lock")) or len(ranks) < 2:
+        assert time.monotonic() < end
+        assert first.poll() is None
+        time.sleep(0.2)
+        ranks = psutil.Process(first.pid).children()
+    ranks[1].send_signal(signal.SIGKILL)
+    said, _ = first.communicate(timeout=120)
+    assert first.returncode not in (0, None), said
+    assert not psutil.wait_procs(ranks, timeout=30)[1]
+    second = torchrun(*command, "--steps", 4, "--output", tmp_path / "model", **environment)
+    said, _ = second.communicate(timeout=120)
+    assert second.returncode == 0, said
+    assert said.count("training 1 of 1 models") == 1  # one process talks
+    RetrievalModel.load(tmp_path / "model")
+
+
+def test_a_batch_that_is_too_small_to_share_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(distributed, "count", lambda: 3)
+    with pytest.raises(InputError, match="a batch of 2 cannot be shared by 3 processes"):
+        distributed.share(2)
+
+
+if __name__ == "__main__":
+    if sys.argv[3:]:
+        model = RetrievalModel.load(Path(sys.argv[1]) / "model")
+        half = objective(sys.argv[3], model, sys.argv[2])
+        interrupted = iter(range(4))  # the progress of the fifth step ends the training, after the checkpoint of the third
+        with contextlib.suppress(StopIteration):
+            train(half, Schedule(STEPS, 1e-3, 3), lambda model: 0.0, Path(sys.argv[1]) / "work", lambda point: next(interrupted))
+    else:
+        result = work(Path(sys.argv[1]), sys.argv[2])
+        as_tensors = {what: {name: torch.as_tensor(value) for name, value in values.items()} for what, values in result.items()}
+        if distributed.number() == 0:
+            torch.save(as_tensors, Path(sys.argv[1]) / "found.pt")
