@@ -14,7 +14,7 @@ import numpy as np
 from mmr_kit import cache
 from mmr_kit.data.datasets import RetrievalDataset, load_dataset
 from mmr_kit.errors import InputError
-from mmr_kit.models import distributed
+from mmr_kit.models import distributed, memory
 from mmr_kit.models.engine import Engine
 from mmr_kit.parallel import Progress, child_main, run_tasks
 from mmr_kit.recipes import ENGINE, SOURCE, Recipe, train_recipe
@@ -23,6 +23,7 @@ from mmr_kit.retrieval.rerank import Candidates, score_candidates
 from mmr_kit.retrieval.retrieve import bi_encode, cross_encode
 
 MODULE = "mmr_kit.experiments"  # what a child runs
+INCIDENTS = "incidents.json"  # of an evaluation; only where there were some
 RANKING_SOURCE = cache.identity_hash([SOURCE, *map(cache.file_hash, [Path(__file__), *ENGINE])])  # as imported: the file may change while this program runs
 METHODS = {  # the paper's methods: which trained model retrieves (None: nothing does), which one reranks (None: nothing does)
     "CE": (None, "CE"),
@@ -121,9 +122,15 @@ def evaluate(evaluations: Iterable[Evaluation], workers: int = 0) -> list[dict[s
 
 
 def training_record(recipe: Recipe) -> dict[str, Any]:
-    """What a finished training recorded: {"recipe", "curve": points, "seconds": wall time, "parameters": count}."""
+    """What a finished training recorded: {"recipe", "curve": points, "incidents", "seconds": wall time, "parameters": count}."""
     record: dict[str, Any] = json.loads((recipe.folder() / "training.json").read_text())
     return record
+
+
+def ranking_incidents(evaluation: Evaluation) -> list[str]:
+    """What went wrong in a finished evaluation, in words."""
+    path = evaluation.folder() / INCIDENTS
+    return [f"{evaluation.label}: {incident}" for incident in json.loads(path.read_text())] if path.is_file() else []
 
 
 def learning_curves(recipes: Iterable[Recipe]) -> dict[str, list[dict[str, Any]]]:
@@ -163,6 +170,7 @@ def _evaluate(evaluation: Evaluation, progress: Progress) -> Path:
             elapsed = time.monotonic() - started
             progress({"step": done, "steps": total, "pairs/s": done / elapsed, "seconds left": elapsed / done * (total - done)})
 
+        before = memory.splits
         engines = {recipe: Engine(recipe.model(), evaluation.precision) for recipe in {evaluation.retriever, evaluation.reranker} if recipe}
         if evaluation.retriever is None:
             assert evaluation.reranker is not None
@@ -174,6 +182,8 @@ def _evaluate(evaluation: Evaluation, progress: Progress) -> Path:
             _save(folder, retrieved, dataset)
             for candidates in score_candidates(engines[evaluation.reranker], dataset, retrieved, report):
                 np.save(folder / f"{candidates.direction}.matches.npy", np.stack(candidates.matches))
+        if memory.splits > before:
+            (folder / INCIDENTS).write_text(json.dumps([f"out of memory: {memory.splits - before} batches were split"]))
 
     return distributed.cached("rankings", evaluation.identity(), build)
 

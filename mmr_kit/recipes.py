@@ -24,7 +24,7 @@ from mmr_kit.models.mining import Miner
 from mmr_kit.models.objectives import BiEncoding, CrossEncoding, Joint, Objective, Pretraining
 from mmr_kit.models.retrieval_model import POOLINGS, RetrievalModel, describe, load_model
 from mmr_kit.models.starts import initial_model, resolve, start_identity
-from mmr_kit.models.training import Schedule, train
+from mmr_kit.models.training import Schedule, Training, train
 from mmr_kit.parallel import Progress
 from mmr_kit.retrieval.metrics import recall
 from mmr_kit.retrieval.ranking import DIRECTIONS
@@ -150,18 +150,18 @@ def train_recipe(recipe: Recipe, progress: Progress) -> Path:
 
     def build(folder: Path) -> None:
         started = time.monotonic()
-        model, curve = _trained(recipe, work, progress) if recipe.steps else (_as_released(recipe), [])
+        model, training = _trained(recipe, work, progress) if recipe.steps else (_as_released(recipe), Training())
         model.save(folder)
         parameters = sum(parameter.numel() for parameter in model.parameters())
-        record = {"recipe": asdict(recipe), "curve": curve, "seconds": time.monotonic() - started, "parameters": parameters, "released": not recipe.steps}
+        record = {"recipe": asdict(recipe), **asdict(training), "seconds": time.monotonic() - started, "parameters": parameters, "released": not recipe.steps}
         cache.atomic_write(folder / "training.json", json.dumps(record, indent=1))
         cache.atomic_write(folder / "README.md", model_card(record, load_manifest(recipe.dataset) if recipe.dataset else None, model.backbone.kind))
 
     return distributed.cached("models", identity, build)
 
 
-def _trained(recipe: Recipe, work: Path, progress: Progress) -> tuple[RetrievalModel, list[dict[str, Any]]]:
-    """The model and its learning curve."""
+def _trained(recipe: Recipe, work: Path, progress: Progress) -> tuple[RetrievalModel, Training]:
+    """The model, and what became of its training."""
     dataset = recipe.training_data()
     model = initial_model(recipe.start, dataset, recipe.seed, recipe.pooling)
     model.backbone.region_dropout.p = recipe.region_dropout

@@ -12,7 +12,7 @@ import numpy as np
 
 from mmr_kit.data.datasets import RetrievalDataset, load_dataset
 from mmr_kit.errors import InputError
-from mmr_kit.experiments import METHODS, Evaluation, evaluate, train, training_record
+from mmr_kit.experiments import METHODS, Evaluation, evaluate, ranking_incidents, train, training_record
 from mmr_kit.floor import FLOOR, Floor
 from mmr_kit.models.batches import TrainingPairs
 from mmr_kit.models.mining import Miner
@@ -81,7 +81,9 @@ def settings_of(parameters: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def departures(parameters: Mapping[str, Any], published_start: str = "OSCAR", recipes: Iterable[Recipe] = ()) -> list[str]:
-    """Notes that say how the training departs from the paper's, from a notebook's parameters, and which of the recipes' models were not trained."""
+    """Notes that say how the training departs from the paper's, from a notebook's parameters, which of the recipes' models were not trained, and what went
+    wrong in the training of others."""
+    recipes = list(recipes)
     of = {"be_learning_rate": 0, **{name.removeprefix("multilingual_"): value for name, value in parameters.items()}}
     stages = [f"{of['pretrain_steps']} steps of contrastive and match pretraining" if of["pretrain_steps"] else "",
               f"{of['alignment_steps']} steps of the triplet loss" if of["alignment_steps"] else ""]  # fmt: skip
@@ -93,7 +95,14 @@ def departures(parameters: Mapping[str, Any], published_start: str = "OSCAR", re
             f"Steps: CE {of['ce_steps']}, BE {of['be_steps']}, JOINT {of['joint_steps']}, learning rate {of['learning_rate']:g}{rate_of_be}, "
             f"{of['batch_size']} pairs a step, {of['match_batch_size']} and as many replaced ones for CE{dropped}; "
             "the paper: 100k, 30k and 60k steps at 2e-5 or 5e-5, 128 pairs, and for CE 128 replaced ones more.",
-            *([f"Released, not trained here: {', '.join(released)}."] if released else [])]  # fmt: skip
+            *([f"Released, not trained here: {', '.join(released)}."] if released else []),
+            *(f"{incident}." for incident in incidents(recipes))]  # fmt: skip
+
+
+def incidents(recipes: Iterable[Recipe]) -> list[str]:
+    """What went wrong in the trainings of these recipes so far, in words: that one was stopped early, or that memory ran out and batches were split."""
+    trained = [recipe for recipe in dict.fromkeys(recipes) if recipe.steps and recipe.folder().is_dir()]
+    return [f"{recipe.label}: {incident}" for recipe in trained for incident in training_record(recipe)["incidents"]]
 
 
 def make_evaluations(recipes: Mapping[Key, Recipe], methods: Iterable[str], galleries: Sequence[int] = (0,),
@@ -123,6 +132,7 @@ def measure(results: Results, evaluations: Iterable[Evaluation], runs_of: Collec
     evaluations = list(evaluations)
     groups: dict[Evaluation, list[tuple[int, dict[str, Ranking]]]] = {}
     for evaluation, rankings in zip(evaluations, evaluate(evaluations), strict=True):
+        results.incidents += ranking_incidents(evaluation)
         groups.setdefault(_without_seed(evaluation), []).append((evaluation.seed, rankings))
     for evaluation, of_seeds in groups.items():
         described = _columns(evaluation, results.table) | columns
@@ -193,7 +203,8 @@ def publish(results: Results, folder: str, name: str, recipes: Iterable[Recipe],
         pictures.append(Picture(file, description))
     durations = {f"train {recipe.label}, {recipe.steps} steps": training_record(recipe)["seconds"] for recipe in recipes if recipe.steps}
     hashes = {recipe.dataset: load_dataset(recipe.dataset, "train", recipe.languages).fingerprint for recipe in recipes}
-    results.write(Path(folder), name, provenance(parameters, hashes, durations), title=title, table=table, claims=claims, pictures=pictures)
+    record = provenance(parameters, hashes, durations) | {"incidents": incidents(recipes) + results.incidents}
+    results.write(Path(folder), name, record, title=title, table=table, claims=claims, pictures=pictures)
     if (results.frame["run"] != "").any():  # tables of times have no runs
         check_runs(results.frame, Path(folder))
 

@@ -18,6 +18,7 @@ from mmr_kit.data.datasets import load_dataset
 from mmr_kit.data.regions import Regions, write_region_store
 from mmr_kit.errors import InputError
 from mmr_kit.experiments import evaluate, learning_curves
+from mmr_kit.models.backbone import Backbone
 from mmr_kit.models.batches import TrainingPairs
 from mmr_kit.models.losses import match_loss
 from mmr_kit.models.m3p import M3P
@@ -30,7 +31,19 @@ from mmr_kit.reporting.tables import plain_table, side_by_side
 from mmr_kit.retrieval.metrics import recall
 from mmr_kit.retrieval.ranking import DIRECTIONS
 from mmr_kit.retrieval.retrieve import bi_encode, cooperate, cross_encode
-from mmr_kit.study import departures, make_evaluations, make_recipes, match_losses, measure, measure_clip, measure_floor, parameters_of, publish, settings_of
+from mmr_kit.study import (
+    departures,
+    incidents,
+    make_evaluations,
+    make_recipes,
+    match_losses,
+    measure,
+    measure_clip,
+    measure_floor,
+    parameters_of,
+    publish,
+    settings_of,
+)
 
 STEPS = {"CE": 2, "BE": 2, "JOINT": 2}
 SIZES = {"learning_rate": 1e-2, "batch_size": 14, "match_batch_size": 14, "dev_images": 6}
@@ -248,3 +261,28 @@ def test_be_may_have_a_learning_rate_of_its_own_and_the_start_a_second_stage(rec
     record = json.loads((Path(second) / "training.json").read_text())["recipe"]
     assert (record["method"], record["steps"], record["learning_rate"]) == ("BE", 1, 1e-2)
     assert json.loads((Path(record["start"]) / "training.json").read_text())["recipe"]["method"] == "PRETRAINING"
+
+
+def test_want_of_memory_is_told_with_the_results(recipes: dict[Any, Any], small_data: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A batch that has no room is split, in training and in ranking; the departures and the provenance say so."""
+    forward = Backbone.forward
+
+    def narrow(self: Backbone, inputs: dict[str, torch.Tensor]) -> Any:
+        if len(inputs["token_ids"]) > 5:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return forward(self, inputs)
+
+    monkeypatch.setattr(Backbone, "forward", narrow)
+    monkeypatch.setattr("mmr_kit.models.passes.CPU_VALUES", 16 * 300)
+    be = {key: recipe for key, recipe in recipes.items() if key[0] == "BE"}
+    results = Results("table1", "test")
+    measure(results, make_evaluations(be, ["BE"]))
+    told = incidents(be.values())
+    assert told[0].startswith("BE on ")
+    assert "out of memory at step 1" in told[0]
+    steps = {f"{model.lower()}_steps": count for model, count in STEPS.items()}
+    parameters = {"seeds": 2, "start": "tiny", "pretrain_steps": 0, "alignment_steps": 0, "region_dropout": 0, **SIZES, **steps}
+    assert f"{told[0]}." in departures(parameters, recipes=be.values())
+    assert "batches were split" in results.incidents[0]
+    publish(results, str(tmp_path / "out"), "table1_x", be.values(), parameters, title="One", table=plain_table(results.frame), figures={})
+    assert json.loads((tmp_path / "out" / "table1_x.provenance.json").read_text())["incidents"] == told + results.incidents

@@ -39,7 +39,7 @@ def _of_training(record: dict[str, Any], manifest: Manifest) -> list[str]:
         f"{images}). Source: {manifest.source}", "",
         "## Recipe", "", "| setting | value |", "|---|---|",
         *(f"| {name} | {', '.join(map(str, value)) if isinstance(value, list | tuple) else value} |" for name, value in settings.items()), "",
-        f"Trained in {record['seconds']:.0f} s.", "",
+        f"Trained in {record['seconds']:.0f} s.", "", *(f"- {incident}" for incident in record["incidents"]), *([""] if record["incidents"] else []),
         "## On the dev split", "",
         f"Mean R@1 of both directions, on which the checkpoint was chosen: {best['dev score']:.1f} after {best['step']} of {recipe['steps']} steps.", "",
         "| step | dev score |", "|---:|---:|", *(f"| {point['step']} | {point['dev score']:.1f} |" for point in points), "",

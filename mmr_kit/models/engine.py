@@ -17,10 +17,11 @@ from torch import Tensor
 
 from mmr_kit.data.regions import Regions
 from mmr_kit.errors import InputError
-from mmr_kit.models import distributed
+from mmr_kit.models import distributed, memory
 from mmr_kit.models.backbone import Backbone
 from mmr_kit.models.packed import PRODUCTS, PackedLayers, is_fast
-from mmr_kit.models.retrieval_model import Embedder, Finish, RetrievalModel, check_pairs, mixed_precision, positions_at_once, rows_of_like_length, unit_length
+from mmr_kit.models.passes import Finish, passing, positions_at_once, rows_of_like_length
+from mmr_kit.models.retrieval_model import Embedder, RetrievalModel, check_pairs, mixed_precision, unit_length
 
 HELD_VALUES = 2**26  # values of embedded regions that are held at once: 256 MiB
 
@@ -71,10 +72,9 @@ class Engine(Embedder):
         for chunk, different in _chunks(images, count, HELD_VALUES // self.model.backbone.width, self.model.backbone.max_regions):
             backbone = _shortened(self.model.backbone, self._layers.reading(first_only), different)
             texts, regions = ([values[row] for row in chunk] if values is not None else None for values in (captions, images))
+            compute = passing(backbone, captions, images, finish)
             for rows in distributed.dealt(rows_of_like_length(backbone.lengths(texts, regions), positions_at_once(backbone), most)):
-                states, mask = backbone(backbone.inputs([texts[row] for row in rows] if texts is not None else None,
-                                                        [regions[row] for row in rows] if regions is not None else None))
-                results[chunk[rows]] = finish(states, mask).cpu().numpy()
+                memory.fill(results, chunk[rows], compute)
         self.model.train(was_training)
         return distributed.completed(results)
 

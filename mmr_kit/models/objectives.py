@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -12,6 +13,7 @@ from mmr_kit.models.batches import TrainingPairs
 from mmr_kit.models.losses import NegativeSchedule, contrastive_loss, match_loss, mined_triplet_loss, triplet_loss
 from mmr_kit.models.mining import Miner
 from mmr_kit.models.retrieval_model import RetrievalModel
+from mmr_kit.models.watching import Level
 
 Losses = dict[str, Tensor]
 
@@ -28,6 +30,10 @@ class Objective:
 
     def report(self) -> dict[str, float]:
         """Figures for the progress line beside the losses."""
+        return {}
+
+    def levels(self) -> dict[str, Level]:
+        """What each loss is for a model that knows nothing."""
         return {}
 
     def state(self) -> dict[str, float]:
@@ -52,6 +58,9 @@ class CrossEncoding(Objective):
         batch = self.pairs.with_replaced(step, self.miner)
         logits = self.model.match_logits(batch.captions, batch.images)
         return {"match loss": match_loss(logits, torch.from_numpy(batch.matches.astype(np.int64)).to(logits.device))}
+
+    def levels(self) -> dict[str, Level]:
+        return {"match loss": Level(math.log(2))}
 
 
 class BiEncoding(Objective):
@@ -90,6 +99,10 @@ class BiEncoding(Objective):
     def report(self) -> dict[str, float]:
         return {} if self.refresh_every else {"N": self.schedule.count(self.pairs.batch_size)}
 
+    def levels(self) -> dict[str, Level]:
+        """None with mined negatives: they may be as near as the right item until they are searched for anew."""
+        return {} if self.refresh_every else {"triplet loss": Level(2 * self.margin, plateau=True)}
+
     def state(self) -> dict[str, float]:
         return {"size": self.schedule.size, "share": self.schedule.share}
 
@@ -107,6 +120,9 @@ class Joint(BiEncoding):
     def parts(self, step: int) -> list[Callable[[], Losses]]:
         return super().parts(step) + self.cross_encoding.parts(step)
 
+    def levels(self) -> dict[str, Level]:
+        return super().levels() | self.cross_encoding.levels()
+
 
 class Pretraining(Objective):
     """The generated world's stand-in for OSCAR's pretraining: contrastive alignment of the embeddings and the match loss, over scenes of both domains.
@@ -121,6 +137,9 @@ class Pretraining(Objective):
 
     def parts(self, step: int) -> list[Callable[[], Losses]]:
         return [lambda: self._align(step), *self.cross_encoding.parts(step)]
+
+    def levels(self) -> dict[str, Level]:
+        return {"alignment loss": Level(math.log(self.pairs.batch_size))} | self.cross_encoding.levels()
 
     def _align(self, step: int) -> Losses:
         captions, images, no_negative = self.pairs.matching(step)

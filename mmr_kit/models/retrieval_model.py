@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -13,17 +13,17 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from mmr_kit.cache import atomic_write
 from mmr_kit.data.regions import Regions
 from mmr_kit.errors import InputError
-from mmr_kit.models import distributed
+from mmr_kit.models import distributed, memory
 from mmr_kit.models.backbone import Backbone, backbone_class, first_line
+from mmr_kit.models.passes import Finish, passing, positions_at_once, rows_of_like_length
 
-Finish = Callable[[Tensor, Tensor], Tensor]
 POOLINGS = ("mean", "cls")
 HEAD_INPUTS = ("summary", "cls")
-CPU_VALUES, CUDA_VALUES = 2**18, 2**25  # hidden values (positions x width) a forward pass holds; on a CPU, what its cache holds is twice as fast as more
 
 
 class Embedder:
@@ -55,6 +55,7 @@ class RetrievalModel(Embedder, nn.Module):
             if value not in known:
                 raise InputError(f"{name} {value!r}: choose {' or '.join(known)}")
         self.backbone, self.pooling, self.head_input, self.head_hidden = backbone, pooling, head_input, head_hidden
+        self.spared = 1  # see `spare_memory`
         hidden = [nn.Linear(backbone.width, head_hidden), nn.ReLU()] if head_hidden else []
         layers = [*hidden, nn.Linear(head_hidden or backbone.width, 2)]
         for layer in layers:
@@ -88,26 +89,23 @@ class RetrievalModel(Embedder, nn.Module):
         """Match probability (n,) of hidden states (n, positions, width)."""
         return self.match(states, mask).softmax(-1)[:, 1]
 
+    def spare_memory(self) -> bool:
+        """From now on compute half as many positions at once in training, and again on the way back instead of keeping them: the same gradients from less
+        memory, in more time. False where each input passes alone already."""
+        if self.spared >= positions_at_once(self.backbone):
+            return False
+        self.spared *= 2
+        return True
+
     def _together(self, captions: Sequence[str] | None, images: Sequence[Regions] | None, finish: Finish) -> Tensor:
         whole = len(captions or images or ())
         captions = captions[distributed.share(whole)] if captions is not None else None
         images = images[distributed.share(whole)] if images is not None else None
-        passes = rows_of_like_length(self.backbone.lengths(captions, images), positions_at_once(self.backbone), whole)
-        rows, results = zip(*self._parts(captions, images, passes, finish), strict=True)
-        own = torch.cat(results)[torch.from_numpy(np.argsort(np.concatenate(rows))).to(self.backbone.device)]
+        compute = passing(self.backbone, captions, images, finish)
+        passes = list(rows_of_like_length(self.backbone.lengths(captions, images), positions_at_once(self.backbone) // self.spared, whole))
+        results = [compute(rows) if self.spared == 1 else checkpoint(compute, rows, use_reentrant=False) for rows in passes]
+        own = torch.cat(results)[torch.from_numpy(np.argsort(np.concatenate(passes))).to(self.backbone.device)]
         return distributed.gathered(own, whole)
-
-    def _parts(self, captions: Sequence[str] | None, images: Sequence[Regions] | None, passes: Iterable[np.ndarray],
-               finish: Finish) -> Iterator[tuple[np.ndarray, Tensor]]:
-        """Row numbers and results of each pass; its rows are of like length, so that little is computed for padding.
-
-        `finish` takes hidden states and mask; it runs in float32 whatever precision the Transformer runs in, as half-precision scores would tie.
-        """
-        for rows in passes:
-            states, mask = self.backbone(self.backbone.inputs([captions[row] for row in rows] if captions is not None else None,
-                                                              [images[row] for row in rows] if images is not None else None))
-            with torch.autocast(states.device.type, enabled=False):
-                yield rows, finish(states.float(), mask)
 
     # -- without gradients ----------------------------------------------------------------------------------------------------------------
 
@@ -129,8 +127,9 @@ class RetrievalModel(Embedder, nn.Module):
         self.eval()
         if count:
             passes = rows_of_like_length(self.backbone.lengths(captions, images), positions_at_once(self.backbone), batch_size)
-            for rows, values in self._parts(captions, images, distributed.dealt(passes), finish):
-                results[rows] = values.cpu().numpy()
+            compute = passing(self.backbone, captions, images, finish)
+            for rows in distributed.dealt(passes):
+                memory.fill(results, rows, compute)
         self.train(was_training)
         return distributed.completed(results)
 
@@ -202,21 +201,6 @@ def check_pairs(captions: Sequence[str], images: Sequence[Regions]) -> None:
 def unit_length(vectors: np.ndarray) -> np.ndarray:
     """Each row divided by its length; a row of zeros stays."""
     return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
-
-
-def positions_at_once(backbone: Backbone) -> int:
-    """Positions that a forward pass holds."""
-    return (CPU_VALUES if backbone.device.type == "cpu" else CUDA_VALUES) // backbone.width
-
-
-def rows_of_like_length(lengths: np.ndarray, budget: int, most: int) -> Iterator[np.ndarray]:
-    """Row numbers in parts, the shortest inputs first: at most `most` rows and, padded to the longest of the part, `budget` positions (one row always)."""
-    order = np.argsort(lengths, kind="stable")
-    while len(order):
-        padded = np.arange(1, min(len(order), most) + 1) * lengths[order[:most]]
-        size = max(1, int((padded <= budget).sum()))
-        yield order[:size]
-        order = order[size:]
 
 
 def best_device() -> torch.device:

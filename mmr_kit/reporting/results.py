@@ -59,12 +59,13 @@ class Results:
 
     table: "table1", ...: names the paper's table where there is one, and the folder of the runs. run_depth: items a query in the run files.
     paper_datasets: {our data set: the paper's data set beside which it stands, "" for none}, and measured: what was ranked, query by query, for claims and mean
-    recalls; both filled by `add_rankings`.
+    recalls; both filled by `add_rankings`. incidents: what went wrong while it was computed, in words.
     """
 
     def __init__(self, table: str, profile: str = "", run_depth: int = 20) -> None:
         self.table, self.profile, self.run_depth = table, profile, run_depth
         self.paper_datasets: dict[str, str] = {}
+        self.incidents: list[str] = []
         self._rows: dict[tuple[Any, ...], dict[str, Any]] = {}
         self.measured: list[Measured] = []
         self._runs: dict[str, tuple[Ranking, str]] = {}

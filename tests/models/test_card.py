@@ -35,7 +35,9 @@ def test_a_training_writes_it(name: str, small_data: Any, make_kind: Callable[..
 def test_it_tells_the_checkpoint_that_was_kept() -> None:
     curve = [{"step": 10, "match loss": 0.7}, {"step": 20, "dev score": 30.0}, {"step": 40, "dev score": 41.25}, {"step": 60, "dev score": 41.25}]
     recipe = {"method": "BE", "steps": 60, "seed": 3, "languages": ["en"], "train_images": 0, "start": "scratch"}
-    card = model_card({"recipe": recipe, "curve": curve, "seconds": 12.4, "parameters": 1234567}, load_manifest("pictograms_a"), "oscar")
+    record = {"recipe": recipe, "curve": curve, "incidents": ["stopped at step 61 of 99"], "seconds": 12.4, "parameters": 1234567}
+    card = model_card(record, load_manifest("pictograms_a"), "oscar")
+    assert "\n- stopped at step 61 of 99\n" in card
     assert "41.2 after 40 of 60 steps" in card
     assert card.count("| 20 | 30.0 |") == 1
     assert "| 10 |" not in card

@@ -119,7 +119,7 @@ def test_a_training_changes_hands(make_model: Callable[..., RetrievalModel], kep
     curves = []
     for checkpoints in (tmp_path / "work", tmp_path / "other"):
         model = RetrievalModel.load(tmp_path / "model")
-        curves.append(train(objective("JOINT", model, kept_data.manifest), Schedule(STEPS, 1e-3, 3), lambda model: 0.0, checkpoints, lambda point: None))
+        curves.append(train(objective("JOINT", model, kept_data.manifest), Schedule(STEPS, 1e-3, 3), lambda model: 0.0, checkpoints, lambda point: None).curve)
     for resumed, whole in zip(*curves, strict=True):
         assert resumed == pytest.approx(whole, abs=1e-3)
 

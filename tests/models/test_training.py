@@ -49,7 +49,7 @@ def silent(_: dict[str, Any]) -> None:
 def test_a_step_changes_what_the_method_uses(make_model: MakeModel, small: RetrievalDataset, tmp_path: Path, method: str) -> None:
     model = make_model()
     before = weights(model)
-    curve = train(objective(method, model, small), Schedule(1, 1e-2, 1), lambda model: 0.0, tmp_path / "work", silent)
+    curve = train(objective(method, model, small), Schedule(1, 1e-2, 1), lambda model: 0.0, tmp_path / "work", silent).curve
     unused = {name for name, tensor in weights(model).items() if torch.equal(tensor, before[name])}
     parts = {name for name in before if name.startswith(("head.", "backbone.transformer.pooler"))}
     assert unused == (parts if method == "BE" else set())
@@ -85,7 +85,7 @@ def test_learns(make_model: MakeModel, small: RetrievalDataset, tmp_path: Path, 
         return float(np.mean([recall(ranking, scored, at=(1,))["R@1"] for ranking in rankings.values()]))
 
     before = score(model)
-    curve = train(objective(method, model, small, 28), Schedule(200, learning_rate, 100), score, tmp_path, silent)
+    curve = train(objective(method, model, small, 28), Schedule(200, learning_rate, 100), score, tmp_path, silent).curve
     name = "match loss" if method == "CE" else "triplet loss"
     assert before < 30
     assert score(model) > 60
@@ -104,7 +104,7 @@ def test_keeps_the_first_of_the_best(make_model: MakeModel, small: RetrievalData
         return scores[len(seen) - 1]
 
     points: list[dict[str, Any]] = []
-    curve = train(objective("CE", model, small), Schedule(7, 1e-2, 2), score, tmp_path, points.append)
+    curve = train(objective("CE", model, small), Schedule(7, 1e-2, 2), score, tmp_path, points.append).curve
     assert equal(weights(model), seen[1])
     assert not equal(seen[1], seen[3])
     assert not model.training
@@ -138,7 +138,7 @@ def test_goes_on_after_interruptions_as_if_there_had_been_none(make_model: MakeM
     def run(work: str, progress: Callable[[dict[str, Any]], None], seed: int = 0) -> tuple[dict[str, torch.Tensor], list[dict[str, Any]]]:
         model = make_model(dropout=0.2, seed=seed)
         restless = NegativeSchedule(threshold=0.3, growth=1.5, decay=0.7)  # N must be different after a few steps
-        curve = train(objective(method, model, small, schedule=restless), schedule, a_score, tmp_path / work, progress)
+        curve = train(objective(method, model, small, schedule=restless), schedule, a_score, tmp_path / work, progress).curve
         return weights(model), curve
 
     undisturbed = run("undisturbed", silent)
@@ -197,18 +197,6 @@ def test_a_checkpoint_holds_no_code(make_model: MakeModel, small: RetrievalDatas
     (tmp_path / CHECKPOINT).write_bytes(hashlib.sha256(content.getvalue()).digest() + content.getvalue())
     with pytest.raises(Exception, match=r"[Ww]eights"):
         train(objective("CE", make_model(), small), Schedule(1, 1e-2, 1), a_score, tmp_path, silent)
-
-
-def test_a_loss_that_is_not_finite_stops_at_once(make_model: MakeModel, small: RetrievalDataset, tmp_path: Path) -> None:
-    model = make_model()
-
-    def spoil(point: dict[str, Any]) -> None:
-        if point["step"] == 3:
-            with torch.no_grad():
-                model.head[1].bias.fill_(float("nan"))
-
-    with pytest.raises(FloatingPointError, match=r"match loss.*nan.*at step 4: lower the learning rate \(0.01\)"):
-        train(objective("CE", model, small), Schedule(8, 1e-2, 2), a_score, tmp_path, spoil)
 
 
 def test_learning_rate_falls_in_a_line() -> None:
