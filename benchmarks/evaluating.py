@@ -47,6 +47,9 @@ class _Gallery:
     def item_ids(self, direction: str) -> list[str]:
         return self.image_ids if direction == "image_retrieval" else self.caption_ids
 
+    def galleries(self) -> list[_Gallery]:
+        return [self]
+
 
 def cases() -> Iterator[dict[str, Any]]:
     """Results for the generated world's 1,000 test images and 5,000 captions, whole, and for a sample of the queries at real lengths and MiniLM's size."""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -97,10 +98,34 @@ class Evaluation:
         return cache.entry_folder("rankings", self.identity())
 
 
+class Missing(Exception):
+    """Raised while only planning: these models would be trained now."""
+
+    def __init__(self, recipes: list[Recipe]) -> None:
+        super().__init__(f"{len(recipes)} models are not in the cache")
+        self.recipes = recipes
+
+
+_planning = False
+
+
+@contextlib.contextmanager
+def only_planning() -> Iterator[None]:
+    """Within it nothing is trained or ranked: what would be raises `Missing`."""
+    global _planning
+    _planning = True
+    try:
+        yield
+    finally:
+        _planning = False
+
+
 def train(recipes: Iterable[Recipe], workers: int = 0) -> list[Path]:
     """Folders of the trained models, one for each different recipe; those not in the cache are trained now, several at once on a CPU."""
     recipes = list(dict.fromkeys(recipes))
     missing = [recipe for recipe in recipes if distributed.count() > 1 or not cache.is_complete(recipe.folder())]
+    if missing and _planning:
+        raise Missing(missing)
     if missing:
         print(f"training {len(missing)} of {len(recipes)} models, the others are there already", flush=True)
         run_tasks(MODULE, _work, [(recipe.label, {"train": asdict(recipe), "source": RANKING_SOURCE}) for recipe in _slowest_first(missing)], workers)
@@ -113,6 +138,8 @@ def evaluate(evaluations: Iterable[Evaluation], workers: int = 0) -> list[dict[s
     train([recipe for evaluation in evaluations for recipe in (evaluation.retriever, evaluation.reranker) if recipe], workers)
     folders = {evaluation: evaluation.folder() for evaluation in dict.fromkeys(evaluations)}
     missing = {folder: evaluation for evaluation, folder in folders.items() if distributed.count() > 1 or not cache.is_complete(folder)}
+    if missing and _planning:
+        raise Missing([])
     if missing:
         print(f"ranking {len(missing)} of {len(set(folders.values()))} evaluations, the others are there already", flush=True)
         ordered = sorted(missing.values(), key=lambda evaluation: evaluation.retriever is not None)  # CE alone takes longest

@@ -161,8 +161,10 @@ class Controls:
                 self._answer(changed)
             shown = self.why
             self._explain(changed)
-        except InputError as error:
-            shown.value = f'<p role="alert">{escape(str(error))}</p>'
+        except Exception as error:  # shown in any case: what a widget's callback raises goes to a log that few people open
+            shown.value = f'<p role="alert">{escape(str(error) if isinstance(error, InputError) else repr(error))}</p>'
+            if not isinstance(error, InputError):
+                raise
         finally:
             self._busy = False
 

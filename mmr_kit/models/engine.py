@@ -24,24 +24,28 @@ from mmr_kit.models.passes import Finish, passing, positions_at_once, rows_of_li
 from mmr_kit.models.retrieval_model import Embedder, RetrievalModel, check_pairs, mixed_precision, unit_length
 
 HELD_VALUES = 2**26  # values of embedded regions that are held at once: 256 MiB
+PAYS_FROM = 256  # width of a model from which products in lower precision are faster on a CPU; at 96 they gain nothing, and rankings lose
 
 
 class Engine(Embedder):
     """Does what its model does (`embed_texts`, `embed_images`, `score_pairs`), so it goes wherever a model goes: `cooperate(Engine(be), Engine(ce), dataset)`.
 
     precision: "no" (float32: the definition's results but for rounding), "bf16" or "fp16" (half-precision products; float32 on a processor that has no
-    instructions for them), or "int8" (see `int8`; on the CPU). The weights are taken when the engine is made: make a new one after training. `packed` is False
-    where the backbone is no Transformer of the usual kind (CLIP, or one of a user's own that computes in another way): then the model itself computes.
+    instructions for them), or "int8" (see `int8`; on the CPU). On a CPU a narrow model is computed in float32, which is as fast. The weights are taken when
+    the engine is made: make a new one after training. `packed` is False where the backbone is no Transformer of the usual kind (CLIP, or one of a user's own
+    that computes in another way): then the model itself computes.
     """
 
     def __init__(self, model: RetrievalModel, precision: str = "no") -> None:
         if precision not in PRODUCTS:
             raise InputError(f"precision {precision!r}: choose {', '.join(PRODUCTS)}")
         self.model, backbone = model, model.backbone
-        self.precision = precision if is_fast(precision, backbone.device) else "no"
+        pays = backbone.device.type != "cpu" or backbone.width >= PAYS_FROM
+        self.precision = precision if pays and is_fast(precision, backbone.device) else "no"
         self.packed = _can_be_packed(backbone)
         if self.packed:
             self._layers = PackedLayers(backbone.transformer.encoder.layer, self.precision)
+            self._of_regions = self.precision if self.precision != "int8" else "bf16" if is_fast("bf16", backbone.device) else "no"
         elif precision == "int8":
             raise InputError(f"a {backbone.kind} model cannot be computed in int8; choose another precision")
 
@@ -70,7 +74,7 @@ class Engine(Embedder):
         was_training = self.model.training
         self.model.eval()
         for chunk, different in _chunks(images, count, HELD_VALUES // self.model.backbone.width, self.model.backbone.max_regions):
-            backbone = _shortened(self.model.backbone, self._layers.reading(first_only), different)
+            backbone = _shortened(self.model.backbone, self._layers.reading(first_only), different, self._of_regions)
             texts, regions = ([values[row] for row in chunk] if values is not None else None for values in (captions, images))
             compute = passing(backbone, captions, images, finish)
             for rows in distributed.dealt(rows_of_like_length(backbone.lengths(texts, regions), positions_at_once(backbone), most)):
@@ -92,12 +96,12 @@ def _chunks(images: Sequence[Regions] | None, count: int, most: int, longest: in
         yield np.flatnonzero(chunks == chunk), [image for key, image in different.items() if chunk_of[key] == chunk]
 
 
-def _shortened(backbone: Backbone, layers: PackedLayers, images: Sequence[Regions]) -> Backbone:
-    """The backbone with a shorter way through the layers, for which the regions of these images are embedded already."""
+def _shortened(backbone: Backbone, layers: PackedLayers, images: Sequence[Regions], precision: str = "no") -> Backbone:
+    """The backbone with a shorter way through the layers, for which the regions of these images are embedded already, in this precision."""
     shortened = copy.copy(backbone)
     replaced: dict[str, Any] = {"through_layers": layers}
     if images:
-        replaced |= {"padded_regions": _EmbeddedRegions(backbone, images), "embed_regions": lambda states: states}
+        replaced |= {"padded_regions": _EmbeddedRegions(backbone, images, precision), "embed_regions": lambda states: states}
     for name, method in replaced.items():
         setattr(shortened, name, method)
     return shortened
@@ -106,12 +110,13 @@ def _shortened(backbone: Backbone, layers: PackedLayers, images: Sequence[Region
 class _EmbeddedRegions:
     """What the encoder receives for the regions of images, computed once an image; in the place of `Backbone.padded_regions`."""
 
-    def __init__(self, backbone: Backbone, images: Sequence[Regions]) -> None:
+    def __init__(self, backbone: Backbone, images: Sequence[Regions], precision: str) -> None:
         counts = np.array([min(len(image.features), backbone.max_regions) for image in images])
         rows_of_parts, parts = [], []
         for rows in rows_of_like_length(counts, positions_at_once(backbone), len(images)):
             padded = {name: tensor.to(backbone.device) for name, tensor in backbone.padded_regions([images[row] for row in rows]).items()}
-            states, mask = backbone.embed_regions(padded["regions"]), padded["region_mask"]
+            with mixed_precision(precision):
+                states, mask = backbone.embed_regions(padded["regions"]).float(), padded["region_mask"]
             self._before = states.shape[1] - mask.shape[1]  # states that stand before those of the regions, such as an image's class token
             rows_of_parts.append(rows)
             parts.append(states[torch.cat([mask.new_ones(len(mask), self._before), mask], dim=1)])

@@ -16,40 +16,46 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from transformers.activations import GELUActivation
 
 from mmr_kit.models.int8 import int8_product
 
 
-class Linear:
-    """x -> x W + b for one linear layer, or several side by side, each scaled. Takes float32; gives float32, or the type of its products where `raw`."""
+Product = Callable[[Tensor], Tensor]
 
-    def __init__(self, layers: Iterable[nn.Linear], precision: str = "no", scales: Iterable[float] = (1.0,), raw: bool = False) -> None:
+
+class Linear:
+    """x -> x W + b for one linear layer, or several side by side, each scaled, and GELU of that where asked for. Takes float32 or the type of its products;
+    gives float32, or that type where `raw`."""
+
+    def __init__(self, layers: Iterable[nn.Linear], precision: str = "no", scales: Iterable[float] = (1.0,), raw: bool = False, gelu: bool = False) -> None:
         parts = list(zip(layers, scales, strict=True))
         weight = torch.cat([layer.weight.detach() * scale for layer, scale in parts])
         bias = torch.cat([(layer.bias.detach() if layer.bias is not None else layer.weight.new_zeros(layer.out_features)) * scale for layer, scale in parts])
-        self._product, self._raw = PRODUCTS[precision](weight, bias), raw
+        self._product, self._raw = PRODUCTS[precision](weight, bias, gelu), raw
 
     def __call__(self, x: Tensor) -> Tensor:
         return self._product(x) if self._raw else self._product(x).float()
 
 
-def _as_floats(weight: Tensor, bias: Tensor) -> Callable[[Tensor], Tensor]:
+def _as_floats(weight: Tensor, bias: Tensor, gelu: bool) -> Product:
     if weight.device.type == "cpu" and torch.backends.mkldnn.is_available():
         reordered = torch.ops.mkldnn._reorder_linear_weight(weight, None)  # as the processor wants it, once instead of at every call
-        return lambda x: torch.ops.mkldnn._linear_pointwise(x, reordered, bias, "none", [], "")
-    return lambda x: F.linear(x, weight, bias)
+        then = ("gelu", [], "none") if gelu else ("none", [], "")
+        return lambda x: torch.ops.mkldnn._linear_pointwise(x, reordered, bias, *then)
+    return lambda x: F.gelu(F.linear(x, weight, bias)) if gelu else F.linear(x, weight, bias)
 
 
-def _as_halves(weight: Tensor, bias: Tensor, kind: torch.dtype) -> Callable[[Tensor], Tensor]:
-    product = _as_floats(weight.to(kind), bias.to(kind))
+def _as_halves(weight: Tensor, bias: Tensor, gelu: bool, kind: torch.dtype) -> Product:
+    product = _as_floats(weight.to(kind), bias.to(kind), gelu)
     return lambda x: product(x.to(kind))
 
 
-PRODUCTS: dict[str, Callable[[Tensor, Tensor], Callable[[Tensor], Tensor]]] = {
+PRODUCTS: dict[str, Callable[[Tensor, Tensor, bool], Product]] = {
     "no": _as_floats,
     "bf16": partial(_as_halves, kind=torch.bfloat16),
     "fp16": partial(_as_halves, kind=torch.float16),
-    "int8": int8_product,
+    "int8": lambda weight, bias, gelu: int8_product(weight, bias),
 }
 
 
@@ -80,9 +86,12 @@ class Layer:
         after = getattr(layer, "layernorm_after", None) or getattr(parts.intermediate, "LayerNorm", None)
         qkv = Linear([inner.query, inner.key, inner.value], precision, (inner.attention_head_size**-0.5, 1, 1), raw=True)
         out, down = Linear([parts.attention.output.dense], precision), Linear([parts.output.dense], precision)
-        up = Linear([parts.intermediate.dense], precision, raw=True)  # the activation computes in float32 whatever it reads
+        activation = parts.intermediate.intermediate_act_fn
+        is_gelu = isinstance(activation, GELUActivation | nn.GELU) and getattr(activation, "approximate", "none") == "none"
+        along = is_gelu and precision != "int8"  # computed along with the product; in int8 that gains nothing
+        up = Linear([parts.intermediate.dense], precision, raw=True, gelu=along)
         norms = (before, after) if before and after else (parts.attention.output.LayerNorm, parts.output.LayerNorm)
-        return cls(inner.num_attention_heads, before is not None, qkv, out, up, parts.intermediate.intermediate_act_fn, down, norms)
+        return cls(inner.num_attention_heads, before is not None, qkv, out, up, nn.Identity() if along else activation, down, norms)
 
     def __call__(self, states: Tensor, runs: list[Run], firsts: Tensor | None = None) -> Tensor:
         """States (positions, width) -> the same after this layer, of the positions `firsts` alone where they are given."""

@@ -11,6 +11,7 @@ import numpy as np
 
 from mmr_kit.cache import sync
 from mmr_kit.errors import InputError
+from mmr_kit.retrieval.checks import checked_queries
 from mmr_kit.retrieval.collection import Collection
 
 SAMPLES = 50  # items a list that the lists are fitted to
@@ -73,7 +74,7 @@ class ApproximateIndex:
 
     def search(self, queries: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
         """As `Collection.search`, but an item may be missed: rows int64 and scores float32, both (q, min(k, n))."""
-        queries, k = self._collection.checked(queries, k)
+        queries, k = checked_queries(queries, k, self._collection.width), min(k, len(self._collection))
         if not 1 <= self.probes <= self.lists:
             raise InputError(f"probes is {self.probes}; the index has {self.lists} lists, look into 1 or more of them")
         rows = np.empty((len(queries), k), np.int64)

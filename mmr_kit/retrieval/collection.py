@@ -24,6 +24,7 @@ from filelock import FileLock, Timeout
 
 from mmr_kit.cache import atomic_write, sync
 from mmr_kit.errors import InputError
+from mmr_kit.retrieval.checks import checked_queries, float32_chunks, longest_item
 from mmr_kit.retrieval.compact import Compact, Frame
 from mmr_kit.retrieval.first_pass import GROUP, ROUNDING, largest
 from mmr_kit.retrieval.mapped import Growing, Mapped, blocks
@@ -60,7 +61,7 @@ class Collection:
         """Of embeddings (n, width) in memory, which are not copied where they are float32. A small one gets no codes: a plain product is faster."""
         vectors = np.ascontiguousarray(vectors, dtype=np.float32)
         parts = [vectors[start : start + ROWS] for start in range(0, len(vectors), ROWS)] or [vectors]
-        longest = max(_checked(part, part.shape[-1]) for part in parts)
+        longest = max(longest_item(part, part.shape[-1]) for part in parts)
         if vectors.size <= PLAIN_VALUES:
             return cls(vectors, longest, None)
         frame = Frame.of(parts[0])
@@ -125,25 +126,12 @@ class Collection:
 
         queries (q, width). Raises InputError for k below 1, another width, NaN. The answer is that of `search.search`; see above for the scores.
         """
-        queries, k = self.checked(queries, k)
+        queries, k = checked_queries(queries, k, self.width), min(k, len(self))
         found = [self._search(queries[start : start + QUERIES_AT_ONCE], k) for start in range(0, len(queries), QUERIES_AT_ONCE)]
         if not found:
             return np.empty((0, k), np.int64), np.empty((0, k), np.float32)
         rows, scores = zip(*found, strict=True)
         return np.concatenate(rows), np.concatenate(scores)
-
-    def checked(self, queries: np.ndarray, k: int) -> tuple[np.ndarray, int]:
-        """The queries as float32 and min(k, n), or InputError: what every search of this collection asks for."""
-        if k < 1:
-            raise InputError(f"k is {k}; retrieve at least 1 candidate")
-        queries = np.asarray(queries, dtype=np.float32)
-        if queries.ndim != 2:
-            raise InputError(f"queries are an array of shape {queries.shape}, not (queries, {self.width}); one query alone is query[None]")
-        if queries.shape[1] != self.width:
-            raise InputError(f"queries are {queries.shape[1]} wide, items {self.width}: both must come from the same model")
-        if not np.isfinite(queries).all():
-            raise InputError("embeddings hold NaN or infinite values; the model or the region features are broken")
-        return queries, min(k, len(self))
 
     def release(self) -> None:
         """Give back the pages of the float32 values that were read; they stay in the operating system's cache."""
@@ -232,35 +220,11 @@ class _Best:
         return float(np.nextafter(self.scores[-1], np.float32(-np.inf)))
 
 
-def _checked(vectors: np.ndarray, width: int) -> float:
-    """Length of the longest item (an upper bound). Raises InputError for what are no embeddings of this width."""
-    if vectors.ndim != 2 or not vectors.shape[-1]:
-        raise InputError(f"a collection is made of embeddings (items, width), not of an array of shape {vectors.shape}")
-    if vectors.shape[1] != width:
-        raise InputError(f"embeddings are {vectors.shape[1]} wide, those before them {width}: all must come from the same model")
-    if not len(vectors):
-        raise InputError("the collection is empty; there is nothing to retrieve")
-    if not np.isfinite(vectors).all():
-        raise InputError("embeddings hold NaN or infinite values; the model or the region features are broken")
-    return float(np.sqrt(np.einsum("ij,ij->i", vectors, vectors, dtype=np.float64).max())) * (1 + 1e-6)
-
-
-def _float32(chunks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
-    """Each chunk, checked; empty ones are left out."""
-    width: int | None = None
-    for chunk in chunks:
-        chunk = np.asarray(chunk, dtype=np.float32)
-        if len(chunk):
-            _checked(chunk, chunk.shape[-1] if width is None else width)
-            width = chunk.shape[1]
-            yield chunk
-
-
 def _write(folder: Path, chunks: Iterable[np.ndarray]) -> None:
     frame, longest, items, files = None, 0.0, 0, {}
-    for block in blocks(_float32(chunks), ROWS):
+    for block in blocks(float32_chunks(chunks), ROWS):
         width = block.shape[1]
-        longest = max(longest, _checked(block, width))
+        longest = max(longest, longest_item(block, width))
         if frame is None:
             frame = Frame.of(block)
             files = {name: Growing(folder / f"{name}.npy", kind, columns) for name, kind, columns in (

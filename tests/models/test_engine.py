@@ -152,16 +152,30 @@ def test_a_summary_of_ones_own_sees_all_states(make_kind: MakeKind, captions: li
         del Backbone._classes["sum_of_states"]
 
 
+@pytest.fixture
+def narrow_ones_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Models as narrow as these are computed in the precision that is asked for, as wide ones are."""
+    monkeypatch.setattr(engine, "PAYS_FROM", 0)
+
+
+@pytest.mark.usefixtures("narrow_ones_too")
 @pytest.mark.parametrize("name", STREAMS)
 def test_bf16_is_near(make_kind: MakeKind, captions: list[str], images_of: ImagesOf, name: str) -> None:
     check(make_kind(name), captions, images_of(name), tolerance=0.03, precision="bf16")
 
 
+@pytest.mark.parametrize("precision", ["bf16", "int8"])
+def test_a_narrow_model_is_computed_in_float32(make_kind: MakeKind, captions: list[str], images: list[Regions], precision: str) -> None:
+    assert check(make_kind("oscar"), captions, images, precision=precision).precision == "no"
+
+
+@pytest.mark.usefixtures("narrow_ones_too")
 def test_a_processor_without_bf16_computes_in_float32(make_kind: MakeKind, captions: list[str], images: list[Regions], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)
     assert check(make_kind("oscar"), captions, images, precision="bf16").precision == "no"
 
 
+@pytest.mark.usefixtures("narrow_ones_too")
 def test_int8_is_near(make_kind: MakeKind, captions: list[str], images_of: ImagesOf) -> None:
     pytest.importorskip("openvino")
     for name in ("oscar", "vilt"):
@@ -170,6 +184,7 @@ def test_int8_is_near(make_kind: MakeKind, captions: list[str], images_of: Image
         Engine(make_kind("clip"), "int8")
 
 
+@pytest.mark.usefixtures("narrow_ones_too")
 def test_int8_needs_its_runtime(make_kind: MakeKind, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "openvino", None)
     with pytest.raises(InputError, match=r"int8 needs OpenVINO, which is not installed: pip install 'mmr-kit\[int8\]'"):
