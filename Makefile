@@ -6,15 +6,20 @@
 #   make solutions [ARGS="2_cross_encoders"]                                     the teaching notebooks, solved and executed
 #   make test [PYTEST_ARGS="-k metrics"]                                         lint, types, import walls, every test
 #   make docs                                                                    docstrings and notebooks as pages, docs/_build/html/index.html
+#   make cluster [PROFILE=demo] [ON=slurm] [ARGS="-p seeds=3"]                   the same as make tables, over the machines of a cluster (needs SLURM)
 #   make bench                                                                   speed of search, reranking, evaluation and training
 #   make fuzz [SECONDS=60] [HARNESS=manifest]                                    every reader of untrusted files, so long each
+#   make faults [KILLS=200]                                                      the kit's programs killed at random moments, and run again
+#   make cluster-test                                                            a profile on a real SLURM of two nodes (Debian: slurm-wlm, munge; root)
 #   make audit                                                                   known vulnerabilities of the pinned packages (needs a network)
 #
 # A CPU-only PyTorch for a Linux machine without a GPU: PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu make ...
 
 PROFILE ?= demo
 ARGS ?=
+ON ?= local
 SECONDS ?= 60
+KILLS ?= 200
 HARNESS ?=
 PYTEST_ARGS ?= -n auto --dist loadgroup
 BIN := .venv/bin
@@ -40,8 +45,8 @@ ifeq ($(PROFILE),paper-smoke)
 export MMR_DATA_DIR := $(MINIATURE)
 endif
 
-.PHONY: tables ablations pretrained pretraining lab solutions test lint docs bench fuzz audit clean install install-test install-docs install-minilm install-int8 \
-	install-fuzz install-audit
+.PHONY: tables ablations pretrained pretraining lab solutions test lint docs bench fuzz faults audit cluster cluster-test clean install install-test install-docs install-minilm install-int8 \
+	install-fuzz install-audit install-milvus install-cluster
 
 tables: $(if $(filter flickr8k,$(PROFILE)),install-minilm,install) $(if $(filter paper-smoke,$(PROFILE)),$(MINIATURE))
 	$(BIN)/mmr regenerate --profile $(PROFILE) $(ARGS)
@@ -91,8 +96,17 @@ docs: install-docs
 bench: install-int8
 	env -u OMP_WAIT_POLICY GOMP_SPINCOUNT=3000 OMP_NUM_THREADS=2 $(BIN)/python benchmarks/run.py
 
+cluster: install-cluster
+	$(BIN)/python workflow/run.py --profile $(PROFILE) --on $(ON) $(ARGS)
+
 fuzz: install-fuzz
 	$(BIN)/python -m tests.fuzz.run --seconds $(SECONDS) $(HARNESS)
+
+faults: install-test
+	$(BIN)/python -m tests.kills.run --kills $(KILLS)
+
+cluster-test: install-test install-cluster
+	MMR_RECORD=1 $(BIN)/python -m pytest tests/cluster
 
 audit: install-audit
 	$(BIN)/python requirements/audit.py
@@ -117,6 +131,12 @@ install-minilm:
 
 install-int8:
 	$(INSTALL) int8
+
+install-milvus:
+	$(INSTALL) milvus
+
+install-cluster:
+	$(INSTALL) cluster
 
 # Trained models (.mmr_cache) and results stay.
 clean:

@@ -136,6 +136,40 @@ def train(
 
 
 @app.command()
+def plan(
+    profile: Profile = "demo",
+    only: Annotated[list[str] | None, typer.Option(metavar="NOTEBOOK", help="Only this notebook; may be repeated.")] = None,
+    parameter: Annotated[list[str] | None, typer.Option("--parameter", "-p", metavar="NAME=VALUE", help="As in regenerate; may be repeated.")] = None,
+    results: Results = None,
+) -> None:
+    """Print, as JSON, which trainings and notebooks a profile still needs.
+
+    For a workflow engine that deals them out over machines: see workflow/run.py.
+
+    Example: mmr plan --profile demo -p seeds=3
+    """
+    import json
+
+    from mmr_kit import notebooks, planning
+
+    print(json.dumps(planning.plan(profile, only or (), _assignments(parameter or []), results=results or notebooks.RESULTS), indent=1))
+
+
+@app.command("carry-out")
+def carry_out(
+    plan: Annotated[Path, typer.Argument(metavar="PLAN", help="A file that `mmr plan` wrote.")],
+    training: Annotated[str, typer.Argument(metavar="ID", help="The id of a training in it.")],
+) -> None:
+    """Do one training of a plan, on a GPU of its own where there are several.
+
+    Example: mmr carry-out plan.json 0123456789abcdef0123
+    """
+    from mmr_kit import planning
+
+    planning.carry_out(plan, training)
+
+
+@app.command()
 def search(
     caption: Annotated[str, typer.Argument(metavar="CAPTION", help="What to look for, in quotation marks.")],
     model: Annotated[Path, typer.Option(metavar="FOLDER", help="The model that retrieves, as printed by `mmr train`: BE or JOINT.")],

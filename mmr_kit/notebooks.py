@@ -36,7 +36,7 @@ RESULTS = ROOT / "results"
 # One busy thread a process: two can be many times slower than one.
 ENVIRONMENT = {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE", "TOKENIZERS_PARALLELISM": "false", "MMR_HEADLESS": "1"}
 # modules and folders that no number depends on
-NOT_COMPUTING = ("cli.py", "cli_data.py", "cli_features.py", "explorer.py", "needs.py", "notebooks.py", "planning.py", "teaching")
+NOT_COMPUTING = ("cli.py", "cli_data.py", "cli_features.py", "explorer.py", "needs.py", "notebooks.py", "planning.py", "slots.py", "teaching")
 
 
 class NotebookError(RuntimeError):

@@ -9,13 +9,19 @@ from __future__ import annotations
 
 import contextlib
 import io
+import json
+import os
+import platform
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from mmr_kit import experiments
-from mmr_kit.cache import identity_hash
+import torch
+
+from mmr_kit import experiments, slots
+from mmr_kit.cache import cache_dir, identity_hash
+from mmr_kit.errors import InputError
 from mmr_kit.notebooks import NOTEBOOKS, RESULTS, Task, tasks
 from mmr_kit.profiles import read_notebook
 from mmr_kit.recipes import Recipe
@@ -28,13 +34,13 @@ def plan(profile: str, only: Iterable[str] = (), overrides: Mapping[str, str] | 
     An id changes with everything that the result depends on. Raises InputError as `tasks` does.
     """
     trainings: dict[str, dict[str, Any]] = {}
-    stale = {task: why for task in tasks(profile, only, overrides, notebooks, results) if (why := task.stale())}
-    for task in stale:
+    stale = [(task, why) for task in tasks(profile, only, overrides, notebooks, results) if (why := task.stale())]
+    for task, _ in stale:
         for recipe in missing_trainings(task):
             known = trainings.setdefault(recipe.folder().name, {"id": recipe.folder().name, "label": recipe.label, "recipe": asdict(recipe), "needed_by": []})
             known["needed_by"].append(task.name)
     return {"trainings": list(trainings.values()),
-            "notebooks": [{"id": f"{task.name}-{identity_hash(task.identity)}", "name": task.name, "why": why} for task, why in stale.items()]}  # fmt: skip
+            "notebooks": [{"id": f"{task.name}-{identity_hash(task.identity)}", "name": task.name, "why": why} for task, why in stale]}  # fmt: skip
 
 
 def missing_trainings(task: Task) -> list[Recipe]:
@@ -52,3 +58,17 @@ def missing_trainings(task: Task) -> list[Recipe]:
             if "parameters" in cell.metadata.get("tags", []):
                 values |= task.parameters
     return []
+
+
+def carry_out(file: Path, training: str) -> None:
+    """Do one training of a plan, by its id. Raises InputError where the file is no plan or holds no such training."""
+    try:
+        recipes = {each["id"]: Recipe(**each["recipe"]) for each in json.loads(file.read_text())["trainings"]}
+    except (OSError, ValueError, KeyError, TypeError) as fault:
+        raise InputError(f"{file}: no plan ({fault}); write one with `mmr plan`") from None
+    if training not in recipes:
+        raise InputError(f"{file}: holds no training {training!r}; plan again")
+    gpus = [str(number) for number in range(torch.cuda.device_count())]
+    if len(gpus) > 1 and not os.environ.get("CUDA_VISIBLE_DEVICES"):  # which SLURM sets
+        slots.take(gpus, cache_dir() / "slots" / platform.node())
+    experiments.train([recipes[training]], workers=1)

@@ -1,4 +1,4 @@
-"""Build .venv from the pinned requirements: `python requirements/install.py [test] [docs] [fuzz] [audit] [minilm] [int8]`.
+"""Build .venv from the pinned requirements: `python requirements/install.py [test] [docs] [fuzz] [audit] [minilm] [int8] [milvus] [cluster]`.
 
 `make` calls it; the standard library is enough.
 What is installed is recorded by content, after it is complete: a changed pin, a moved checkout or an interrupted installation is installed again,
@@ -44,7 +44,7 @@ def install(extras: list[str]) -> None:
     for extra in extras:
         file = f"requirements/{extra}.txt"
         digest = hashlib.sha256((ROOT / file).read_bytes()).hexdigest()
-        wanted[extra] = (digest, ["--no-deps"] * (extra in ("minilm", "int8")) + ["-r", file])
+        wanted[extra] = (digest, ["--no-deps"] * (extra in ("minilm", "int8", "cluster")) + ["-r", file])
     for name, (digest, arguments) in wanted.items():
         if record.get(name) != digest:
             if name != "kit":

@@ -27,13 +27,14 @@ def pins(name: str) -> dict[str, str]:
 
 
 def test_pins_fulfil_pyproject() -> None:
-    run, test, docs, minilm, int8, fuzz, audit = (pins(f"{name}.txt") for name in ("run", "test", "docs", "minilm", "int8", "fuzz", "audit"))
+    names = ("run", "test", "docs", "minilm", "int8", "fuzz", "audit", "milvus", "cluster")
+    run, test, docs, minilm, int8, fuzz, audit, milvus, cluster = (pins(f"{name}.txt") for name in names)
     extras = PROJECT["project"]["optional-dependencies"]
     for needed, locked in ((PROJECT["project"]["dependencies"], run), (extras["test"], run | test), (extras["minilm"], minilm), (extras["fast"], run),
-                           (extras["int8"], int8), (extras["docs"], run | docs)):  # fmt: skip
+                           (extras["int8"], int8), (extras["docs"], run | docs), (extras["milvus"], milvus), (extras["cluster"], cluster)):  # fmt: skip
         for requirement in map(Requirement, needed):
             assert requirement.specifier.contains(locked[canonicalize_name(requirement.name)]), requirement
-    assert not set(run) & (set(test) | set(docs) | set(fuzz) | set(audit))
+    assert not set(run) & (set(test) | set(docs) | set(fuzz) | set(audit) | set(milvus) | set(cluster))
 
 
 def test_pins_hold_no_gpu_libraries() -> None:

@@ -20,7 +20,6 @@ from transformers.activations import GELUActivation
 
 from mmr_kit.models.int8 import int8_product
 
-
 Product = Callable[[Tensor], Tensor]
 
 
@@ -41,8 +40,8 @@ class Linear:
 def _as_floats(weight: Tensor, bias: Tensor, gelu: bool) -> Product:
     if weight.device.type == "cpu" and torch.backends.mkldnn.is_available():
         reordered = torch.ops.mkldnn._reorder_linear_weight(weight, None)  # as the processor wants it, once instead of at every call
-        then = ("gelu", [], "none") if gelu else ("none", [], "")
-        return lambda x: torch.ops.mkldnn._linear_pointwise(x, reordered, bias, *then)
+        then, algorithm = ("gelu", "none") if gelu else ("none", "")
+        return lambda x: torch.ops.mkldnn._linear_pointwise(x, reordered, bias, then, [], algorithm)
     return lambda x: F.gelu(F.linear(x, weight, bias)) if gelu else F.linear(x, weight, bias)
 
 

@@ -39,7 +39,7 @@ class MilvusCollection:
         """A new collection of the embeddings of all chunks (arrays (some, width)).
 
         address: a path that ends in .db, which Milvus Lite makes a folder of, or http(s)://host:port. tags: {"language" or "source": a value for each item}.
-        index: "flat" (exact) or "hnsw" (approximate). Raises InputError for a name that is taken, no embeddings, widths that differ, NaN, a wrong number of tags.
+        index: "flat" (exact) or "hnsw" (approximate). Raises InputError for a name that is taken, no embeddings, widths that differ, NaN, too many or few tags.
         """
         if index not in INDEXES:
             raise InputError(f"no index {index!r}; there are {', '.join(INDEXES)}")

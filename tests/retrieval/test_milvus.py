@@ -91,7 +91,8 @@ def test_an_approximate_index_finds_most(vectors: np.ndarray, queries: np.ndarra
 
 
 def test_it_listens_on_this_machine_alone(flat: MilvusCollection) -> None:
-    listening = [connection.laddr.ip for connection in psutil.Process().net_connections("inet") if connection.status == psutil.CONN_LISTEN]
+    connections = psutil.Process().net_connections("inet")
+    listening = [connection.laddr.ip.removeprefix("::ffff:") for connection in connections if connection.status == psutil.CONN_LISTEN]
     assert listening
     assert set(listening) == {"127.0.0.1"}
 

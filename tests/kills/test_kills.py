@@ -1,0 +1,16 @@
+"""A kill of each program at a random moment; `make faults` does it two hundred times."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.kills.killing import kill_often
+from tests.kills.scenarios import SCENARIOS, Scenario
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)
+def test_a_killed_program_is_run_again_to_the_same_files(scenario: Scenario) -> None:
+    told = kill_often(scenario, 1)
+    assert told["kills"] == 1
+    assert told["files_compared"] > 0
