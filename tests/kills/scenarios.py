@@ -79,6 +79,6 @@ SCENARIOS = (
     Scenario("store conversion", lambda folder: [*MMR, "data", "prepare", "flickr30k"], ("data/flickr30k/**/*.npy", "data/flickr30k/**/images.json"),
              _miniature),
     Scenario("notebook", lambda folder: [*MMR, "regenerate", "--profile", "smoke", "--only", "table9_score_combination", *SIZES, "--results",
-                                         str(folder / "results")], ("results/smoke/*.csv", "results/smoke/*.md", "results/smoke/runs/**/*.run*")),
+                                         str(folder / "results")], ("results/smoke/*.csv", "results/smoke/table9*.md", "results/smoke/runs/**/*.*")),
     Scenario("report", lambda folder: [*MMR, "report", "--profile", "demo", "--results", str(folder / "results")], ("results/demo/REPORT.md",), _results),
 )  # fmt: skip
