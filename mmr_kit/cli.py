@@ -15,7 +15,7 @@ import typer
 
 from mmr_kit import cli_features
 from mmr_kit.cli_data import data_app
-from mmr_kit.errors import InputError, shown
+from mmr_kit.errors import InputError, shown, wanted
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False,
                   help="Train, retrieve, rerank, and compute the paper's tables again.")  # fmt: skip
@@ -31,8 +31,11 @@ def main() -> None:
     try:
         with contextlib.redirect_stdout(None) if os.environ.get("RANK", "0") != "0" else contextlib.nullcontext():
             app(prog_name="mmr")
-    except InputError as error:
-        print(shown(f"mmr: {error}"), file=sys.stderr)
+    except Exception as error:
+        told = error if isinstance(error, InputError) else wanted(error)
+        if told is None:
+            raise
+        print(shown(f"mmr: {told}"), file=sys.stderr)
         sys.exit(2)
 
 

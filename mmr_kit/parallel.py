@@ -20,7 +20,7 @@ from typing import Any
 
 import torch
 
-from mmr_kit.errors import InputError
+from mmr_kit.errors import InputError, wanted
 
 SECONDS_BETWEEN_LINES = 5.0
 ENVIRONMENT = {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE", "TOKENIZERS_PARALLELISM": "false", "PYTHONUNBUFFERED": "1"}
@@ -169,8 +169,11 @@ def child_main(work: Callable[[dict[str, Any], Progress], None]) -> None:
         try:
             work(task, progress)
             _say({"done": True})
-        except InputError as error:
-            _say({"error": str(error), "kind": "InputError"})
+        except Exception as error:
+            told = error if isinstance(error, InputError) else wanted(error)
+            if told is None:
+                raise
+            _say({"error": str(told), "kind": "InputError"})
 
 
 def _say(event: dict[str, Any]) -> None:
