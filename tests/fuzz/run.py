@@ -10,6 +10,7 @@ one.
 from __future__ import annotations
 
 import argparse
+import json
 import logging
 import os
 import re
@@ -18,14 +19,17 @@ import sys
 import tempfile
 import warnings
 from pathlib import Path
+from typing import Any
 
 import atheris
 
 with atheris.instrument_imports(include=["mmr_kit", "yaml"]):
+    from mmr_kit.cache import atomic_write
     from tests.fuzz.harnesses import HARNESSES, Harness
 
 WORK = Path(__file__).resolve().parents[2] / ".fuzz"
 FINDINGS = WORK / "findings"
+RECORD = Path(__file__).resolve().parents[2] / "results" / "reliability" / "fuzz.json"  # of a run of all harnesses
 MEMORY_MB, SLOWEST, LONGEST = 4000, 20, 8192  # of a process; seconds of one input; bytes of one input
 
 
@@ -52,8 +56,8 @@ def fuzz(name: str, harness: Harness, seconds: int, folder: Path) -> None:
     atheris.Fuzz()
 
 
-def run(name: str, seconds: int) -> bool:
-    """Fuzz one harness in a child; prints a line, and the end of what it said where it found something. Whether it found nothing."""
+def run(name: str, seconds: int) -> dict[str, Any]:
+    """Fuzz one harness in a child; prints a line, and the end of what it said where it found something. {"harness", "executions", "edges", "found"}."""
     memory = Path("/dev/shm")  # writing a file there costs no disk
     folder = Path(tempfile.mkdtemp(prefix="fuzz-", dir=memory if os.access(memory, os.W_OK) else None))
     try:
@@ -71,7 +75,7 @@ def run(name: str, seconds: int) -> bool:
     print(f"{name:<24} {int(executions[-1]):>10,} executions  {edges[-1]:>5} edges  {'FOUND SOMETHING' if status else 'nothing found'}", flush=True)
     if status:
         print("\n".join(said.splitlines()[-40:]), flush=True)
-    return status == 0
+    return {"harness": name, "executions": int(executions[-1]), "edges": int(edges[-1]), "found": status != 0}
 
 
 def main() -> None:
@@ -83,7 +87,10 @@ def main() -> None:
     if unknown := set(names) - set(HARNESSES):
         parser.error(f"no harness {', '.join(sorted(unknown))}; there are {', '.join(HARNESSES)}")
     print(f"{len(names)} harnesses, {arguments.seconds} s each", flush=True)
-    found = [name for name in names if not run(name, arguments.seconds)]
+    told = [run(name, arguments.seconds) for name in names]
+    if len(told) == len(HARNESSES):
+        atomic_write(RECORD, json.dumps({"seconds_each": arguments.seconds, "harnesses": told}, indent=1) + "\n")
+    found = [each["harness"] for each in told if each["found"]]
     sys.exit(f"found something: {', '.join(found)}; inputs in {FINDINGS}" if found else 0)
 
 

@@ -1,20 +1,42 @@
-"""`make faults`: many kills of each program, several programs at a time; writes results/reliability/faults.json, from which RELIABILITY.md is made."""
+"""`make faults`: many kills of each program, several programs at a time, then the tests of what a machine may lack; writes results/reliability/faults.json and
+wants.json, and RELIABILITY.md from them."""
 
 from __future__ import annotations
 
 import argparse
 import json
 import os
+import subprocess
+import sys
+import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from xml.etree import ElementTree
 
 from mmr_kit.cache import atomic_write, cache_dir
 from mmr_kit.data.datasets import load_dataset
 from mmr_kit.reporting import provenance
 from tests.kills.killing import kill_often
+from tests.kills.reliability import write
 from tests.kills.scenarios import ROOT, SCENARIOS
 
 RECORD = ROOT / "results" / "reliability" / "faults.json"
+
+
+WANTS = ("test_want", "test_faults", "test_security", "test_cache", "test_parallel", "models/test_watching", "models/test_distributed", "data", "fuzz")
+
+
+def _wants() -> None:
+    """Run the tests that put something in the way; count them."""
+    told = []
+    for name in WANTS:
+        place = ROOT / "tests" / (name if (ROOT / "tests" / name).is_dir() else f"{name}.py")
+        with tempfile.TemporaryDirectory() as folder:
+            subprocess.run([sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--junitxml={folder}/told.xml", str(place)], cwd=ROOT, check=True)
+            suite = ElementTree.parse(f"{folder}/told.xml").getroot()[0].attrib
+        tests, skipped, failed = int(suite["tests"]), int(suite["skipped"]), int(suite["failures"]) + int(suite["errors"])
+        told.append({"tests": str(place.relative_to(ROOT)), "passed": tests - skipped - failed, "skipped": skipped, "failed": failed})
+    atomic_write(RECORD.with_name("wants.json"), json.dumps({"files": told}, indent=1) + "\n")
 
 
 def main() -> None:
@@ -30,6 +52,8 @@ def main() -> None:
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         told = list(pool.map(kill_often, SCENARIOS, shares, [asked.seed] * len(SCENARIOS)))
     atomic_write(Path(RECORD), json.dumps({"programs": told, "seed": asked.seed, "provenance": provenance({}, {}, {})}, indent=1) + "\n")
+    _wants()
+    write()
     for each in told:
         print(f"{each['scenario']:<18} {each['kills']} kills, {each['runs_to_the_end']} runs to the end, {each['files_compared']} files compared: all the same")
 
