@@ -12,13 +12,15 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 ENTRY = "entry.json"
+SECONDS_AT_A_LOCK = 60.0  # between two calls of `waiting`
 
 
 def cache_dir() -> Path:
@@ -54,20 +56,35 @@ def is_complete(folder: Path) -> bool:
         return False
 
 
-def cached(kind: str, identity: dict[str, Any], build: Callable[[Path], None]) -> Path:
+def cached(kind: str, identity: dict[str, Any], build: Callable[[Path], None], waiting: Callable[[], object] = lambda: None) -> Path:
     """The finished folder for `identity`; where it is absent or altered, `build(temporary_folder)` makes it now.
 
-    Two processes that ask for the same identity wait for one another. `build` may use `work_folder(kind, identity)` to keep what lets it resume.
+    Two processes that ask for the same identity wait for one another; `waiting` is called now and then by the one that waits. `build` may use
+    `work_folder(kind, identity)` to keep what lets it resume.
     """
     final = entry_folder(kind, identity)
     final.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(f"{final}.lock"):
+    with _locked(Path(f"{final}.lock"), waiting):
         for stale in final.parent.glob(f"{final.name}.*.tmp"):  # left by a process that was killed; we hold its lock
             shutil.rmtree(stale, ignore_errors=True)
         if not is_complete(final):
             _build(final, identity, build)
         shutil.rmtree(work_folder(kind, identity), ignore_errors=True)
     return final
+
+
+@contextmanager
+def _locked(path: Path, waiting: Callable[[], object]) -> Iterator[None]:
+    lock = FileLock(path, timeout=SECONDS_AT_A_LOCK)
+    while not lock.is_locked:
+        try:
+            lock.acquire()
+        except Timeout:
+            waiting()
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _build(final: Path, identity: dict[str, Any], build: Callable[[Path], None]) -> None:

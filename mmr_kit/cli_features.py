@@ -51,7 +51,8 @@ def features_extract(
 
     The regions of a picture are the whole of it and the boxes of a detector or the cells of a grid; their features an encoder's map averaged over each.
     Broken pictures are left out and listed (all of them in STORE/skipped.csv); pictures in subfolders are, too. White space in a file name is _ in its image
-    id. Interrupted, the same command goes on where it was. A GPU is used where there is one.
+    id. Interrupted, the same command goes on where it was. A GPU is used where there is one; several processes, GPUs or machines share the work, to the same
+    store: torchrun --nproc-per-node 2 -m mmr_kit.cli features extract ...
 
     Example: mmr features extract photos --output photos_regions --detector PekingU/rtdetr_r18vd --encoder facebook/dinov2-small
     """
@@ -118,15 +119,20 @@ class _Extract:
     def __call__(self, pictures: Path, store: Path, only: object) -> list[Skipped]:
         from tqdm import tqdm
 
+        from mmr_kit.models import distributed
         from mmr_kit.models.extraction.store import extract_features
 
-        with tqdm(unit=" pictures", desc=pictures.name, disable=None) as bar:
+        helps = distributed.number() > 0
+        with tqdm(unit=" pictures", desc=pictures.name, disable=helps or None) as bar:
 
             def progress(done: int, total: int) -> None:
                 bar.total = total
                 bar.update(done - bar.n)
 
-            return extract_features(pictures, store, self.extraction, progress, only)  # type: ignore[arg-type]
+            skipped = extract_features(pictures, store, self.extraction, progress, only)  # type: ignore[arg-type]
+        if helps:
+            raise typer.Exit()  # the rest is for the first process alone
+        return skipped
 
 
 def _told(skipped: list[Skipped], store: Path) -> list[str]:

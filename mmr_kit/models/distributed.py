@@ -5,12 +5,16 @@ same loss. Gradients flow back through the own share alone, and their sum over t
 those of the whole batch, however many processes share it. Without gradients the passes of a collection are dealt out instead, each as one process would do it,
 so the results are the same to the bit. With one process nothing here does anything.
 
-All processes must make the same calls in the same order, as they do when they run the same program; one that fails ends, and `torchrun` ends the others.
+All processes must make the same calls in the same order, as they do when they run the same program; one that fails ends, and `torchrun` ends the others. They
+end, too, when `torchrun` itself is gone, so that none is left behind.
 """
 
 from __future__ import annotations
 
+import os
 import tempfile
+import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
 from datetime import timedelta
 from itertools import islice
@@ -27,7 +31,7 @@ from mmr_kit import cache
 from mmr_kit.errors import InputError
 
 T = TypeVar("T")
-PATIENCE = timedelta(days=7)  # with one another: the first may wait for a training elsewhere to finish
+PATIENCE = timedelta(minutes=30)  # with one another: for as long they wait where a machine has lost its power or its network, and then give up
 
 
 def count() -> int:
@@ -35,8 +39,15 @@ def count() -> int:
     if not processes.is_torchelastic_launched():
         return 1
     if not processes.is_initialized():
+        threading.Thread(target=_end_with, args=[os.getppid()], daemon=True).start()
         PartialState(timeout=PATIENCE)
     return processes.get_world_size()
+
+
+def _end_with(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(1)
+    os._exit(1)
 
 
 def number() -> int:
@@ -92,7 +103,9 @@ def same_weights(model: nn.Module) -> None:
     """Give every process the weights of the first: they may have been drawn, or read, elsewhere."""
     if count() > 1:
         for tensor in model.state_dict().values():
-            processes.broadcast(tensor, 0)
+            sent = tensor.to(PartialState().device)  # the model may not be there yet, and GPUs talk to GPUs alone
+            processes.broadcast(sent, 0)
+            tensor.copy_(sent)
 
 
 def from_first(content: bytes | None) -> bytes | None:
@@ -110,6 +123,21 @@ def from_first(content: bytes | None) -> bytes | None:
     return data.cpu().numpy().tobytes()
 
 
+def collected(content: bytes) -> list[bytes]:
+    """What each process gives, in the order of their numbers, to the first; nothing to the others."""
+    if count() == 1:
+        return [content]
+    device = PartialState().device
+    sizes = [torch.zeros(1, dtype=torch.int64, device=device) for _ in range(count())]
+    processes.all_gather(sizes, torch.tensor([len(content)], device=device))
+    padded = torch.zeros(max(int(size) for size in sizes), dtype=torch.uint8)
+    padded[: len(content)] = torch.from_numpy(np.frombuffer(content, np.uint8).copy())
+    padded = padded.to(device)
+    together = [torch.empty_like(padded) for _ in sizes] if number() == 0 else None
+    processes.gather(padded, together)
+    return [given[: int(size)].cpu().numpy().tobytes() for given, size in zip(together, sizes, strict=True)] if together else []
+
+
 def cached(kind: str, identity: dict[str, Any], build: Callable[[Path], None]) -> Path:
     """As `cache.cached`, by all processes: the first looks, waits for whoever builds the entry already, and keeps what is built; the others only help."""
     if count() == 1:
@@ -123,11 +151,13 @@ def cached(kind: str, identity: dict[str, Any], build: Callable[[Path], None]) -
             from_first(b"build")
             build(folder)
 
-        folder = cache.cached(kind, identity, lead)
+        folder = cache.cached(kind, identity, lead, waiting=lambda: from_first(b"wait"))
         if not helped:
             from_first(b"there")
         return folder
-    if from_first(None) == b"build":
+    while (said := from_first(None)) == b"wait":
+        pass
+    if said == b"build":
         with tempfile.TemporaryDirectory() as discarded:
             build(Path(discarded))
     return cache.entry_folder(kind, identity)

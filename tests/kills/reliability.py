@@ -29,11 +29,11 @@ def _kills(record: dict[str, Any]) -> list[str]:
     rows: list[list[object]] = [[each["scenario"], f"{each['seconds_undisturbed']:.0f}", each["kills"], each["children_killed"], each["runs_to_the_end"],
                                  each["files_compared"]] for each in programs]  # fmt: skip
     return ["## Killed at random moments", "",
-            f"SIGKILL came {total['kills']} times, at moments drawn evenly over the time that the program takes undisturbed; {total['children_killed']} times it "
-            "hit a child process, else the program itself. After one to four kills in a row the same command was run to its end, "
-            f"{total['runs_to_the_end']} times in all. Of the {total['files_compared']:,} files that were left then (weights, tables, run files, stores) "
-            "**none differed by a byte** from an undisturbed run's. No process outlived its parent, and no lock or half-written file had to be removed by hand. "
-            "(Where one of these fails, no record is written.)", "",
+            f"SIGKILL came {total['kills']} times, at moments drawn evenly over the time that the program takes undisturbed; "
+            f"{total['children_killed']} times it hit a child process, else the program itself. After one to four kills in a row the same command was run to "
+            f"its end, {total['runs_to_the_end']} times in all. Of the {total['files_compared']:,} files left then (weights, tables, run files, stores) "
+            "**none differed by a byte** from an undisturbed run's. No process outlived its parent, and no lock or half-written file had to be removed "
+            "by hand. (Where one of these fails, no record is written.)", "",
             *_table(["program", "seconds", "kills", "of a child", "runs to the end", "files compared"], rows)]  # fmt: skip
 
 
@@ -41,8 +41,8 @@ def _wants(record: dict[str, Any]) -> list[str]:
     rows: list[list[object]] = [[each["tests"], each["passed"], each["skipped"], each["failed"]] for each in record["files"]]
     return ["## What a machine may lack, and what strangers may send", "",
             "A full disk, a folder that may not be written to, few open files, little memory, a clock set back, two and eight runs at once on one cache, every "
-            "file of an entry altered in some forty places, damaged and hostile files of every kind: each ends in one line that says the remedy, or in the right "
-            "result.", "",
+            "file of an entry altered in some forty places, damaged and hostile files of every kind: each ends in one line that says the remedy, or in the "
+            "right result.", "",
             *_table(["tests", "passed", "skipped", "failed"], rows)]  # fmt: skip
 
 

@@ -6,6 +6,8 @@ Box averages are compared with a plain loop on 40 random maps; MMR_FUZZ_EXAMPLES
 import csv
 import json
 import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -291,6 +293,20 @@ def test_a_file_name_is_no_formula(tmp_path: Path) -> None:
 
 class Killed(BaseException):
     """What ends a process."""
+
+@pytest.mark.parametrize("processes", [2, 3])
+def test_several_processes_make_the_same_store(tmp_path: Path, checkpoint: Callable[[str], str], processes: int) -> None:
+    """Some of whose batches hold broken pictures, and one of which is nobody's."""
+    pictures = draw(tmp_path / "pictures", 11)
+    break_some(pictures)
+    options = ["features", "extract", str(pictures), "--grid", "2", "--encoder", checkpoint("vit"), "--batch-size", "3"]
+    alone, together = tmp_path / "alone", tmp_path / "together"
+    torchrun = ["torch.distributed.run", "--standalone", "--nproc-per-node", str(processes), "-m"]
+    for start, store in (([], alone), (torchrun, together), (torchrun, together)):  # the third time it is there already
+        done = subprocess.run([sys.executable, "-m", *start, "mmr_kit.cli", *options, "--output", str(store)], capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.count(str(store)) == 1, "one process talks"
+    assert files_of(alone) == files_of(together)
 
 
 def killed_after(images: int, monkeypatch: pytest.MonkeyPatch, pictures: Path, store: Path, how: Extraction) -> None:

@@ -21,8 +21,10 @@ from mmr_kit.data.pictures import PictureFault, Skipped, list_pictures, open_pic
 from mmr_kit.data.regions import Regions
 from mmr_kit.data.store_writer import PRECISIONS, StoreWriter
 from mmr_kit.errors import InputError
+from mmr_kit.models import distributed
 from mmr_kit.models.extraction.detectors import Detector
 from mmr_kit.models.extraction.encoders import Encoder
+from mmr_kit.models.extraction.exchange import Extracted, packed, unpacked
 from mmr_kit.models.extraction.regions import WHOLE, grid_boxes, patch_regions, plain_values
 from mmr_kit.models.retrieval_model import best_device
 from mmr_kit.models.starts import start_identity
@@ -94,7 +96,7 @@ def extract_features(pictures: Path, store: Path, extraction: Extraction, progre
 
     only: image ids to take (None: all; see `data.pictures.list_pictures`). Interrupted, the same call goes on where it was and gives the same store; a store
     that it has made already stays as it is. Raises InputError for checkpoints that cannot be loaded, a store that is there and was made otherwise, no
-    picture that can be taken.
+    picture that can be taken. Processes that `torchrun` started share the work; the first of them writes the store and knows what was left out.
     """
     files, unfit = list_pictures(pictures)
     files = {image_id: path for image_id, path in files.items() if only is None or image_id in only}
@@ -103,13 +105,21 @@ def extract_features(pictures: Path, store: Path, extraction: Extraction, progre
                          "name a folder of photographs")
     states = [[image_id, path.stat().st_size, path.stat().st_mtime_ns] for image_id, path in files.items()]
     identity = extraction.identity() | {"pictures": identity_hash([states, unfit])}
-    if (made := _made_already(store, identity)) is not None:
+    if len(set(distributed.collected(identity_hash(identity).encode()))) > 1:
+        raise InputError(f"{pictures}: the processes that torchrun started see different pictures or checkpoints; let all machines use the same folders")
+    if distributed.number() == 0 and (made := _made_already(store, identity)) is not None:
+        distributed.from_first(str(len(files)).encode())  # there is nothing to help with
         return made
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module="PIL")  # what they warn of is handled or skipped
+        if distributed.number():
+            for _ in _results(list(files.items()), int(distributed.from_first(None) or 0), extraction):
+                pass  # it is the first process that gets and writes them
+            return []
         with StoreWriter(store, extraction.precision, identity=identity, may_resume=lambda place: True) as writer:
             log = _SkipLog(writer.workplace / "skipped.jsonl", writer.place)
-            _extract(writer, log, list(files.items()), _Extractor(extraction), progress)
+            distributed.from_first(str(writer.place or 0).encode())
+            _write(writer, log, list(files.items()), extraction, progress)
             skipped = unfit + list(log.found.values())
             if not len(writer):
                 raise InputError(f"{pictures}: not one picture could be read ({skipped[0].name}: {skipped[0].reason}); name a folder of photographs")
@@ -118,25 +128,38 @@ def extract_features(pictures: Path, store: Path, extraction: Extraction, progre
     return skipped
 
 
-def _extract(writer: StoreWriter, log: _SkipLog, files: list[tuple[str, Path]], extractor: _Extractor, progress: Progress | None) -> None:
-    """Batches begin at the same files whether or not the extraction was interrupted: what shares a batch may differ in the last digit."""
-    first, size = writer.place or 0, extractor.extraction.batch_size
-    with ThreadPoolExecutor(READERS, "picture-reader") as pool:
-        starts = range(first - first % size, len(files), size)
-        read = _ahead(pool, extractor.read, [files[start : start + size] for start in starts])
-        for start, batch in zip(starts, read, strict=True):
-            if progress:
-                progress(start, len(files))
-            for number, picture in enumerate(batch, start):
-                if isinstance(picture, Skipped) and number >= first:
-                    log.add(number, picture)
-            good = [(number, picture) for number, picture in enumerate(batch, start) if isinstance(picture, _Picture)]
-            extracted = extractor.regions([picture for _, picture in good])
-            for (number, picture), regions in zip(good, extracted, strict=True):
-                if number >= first:
-                    writer.add(picture.image_id, picture.image_hw, regions, place=number + 1, source=files[number][1])
+def _write(writer: StoreWriter, log: _SkipLog, files: list[tuple[str, Path]], extraction: Extraction, progress: Progress | None) -> None:
+    first = writer.place or 0
     if progress:
-        progress(len(files), len(files))
+        progress(first, len(files))
+    for start, results in _results(files, first, extraction):
+        for number, result in enumerate(results, start):
+            if number < first:
+                continue
+            if isinstance(result, Skipped):
+                log.add(number, result)
+            else:
+                writer.add(files[number][0], result.image_hw, result.regions, place=number + 1, source=files[number][1])
+        if progress:
+            progress(start + len(results), len(files))
+
+
+def _results(files: list[tuple[str, Path]], first: int, extraction: Extraction) -> Iterator[tuple[int, list[Extracted | Skipped]]]:
+    """Number of its first file and what came of each, batch by batch, from that with file number `first` on. Several processes take the batches in turn, and
+    the first of them gets what all found.
+
+    Batches begin at the same files whether or not the extraction was interrupted: what shares a batch may differ in the last digit.
+    """
+    if first == len(files):
+        return
+    extractor, size = _Extractor(extraction), extraction.batch_size
+    starts = range(first - first % size, len(files), size)
+    with ThreadPoolExecutor(READERS, "picture-reader") as pool:
+        read = _ahead(pool, extractor.read, [files[start : start + size] for start in distributed.dealt(starts)])
+        for turn in range(0, len(starts), distributed.count()):
+            own = extractor.finish(next(read, []))  # in the last turn there may be none left
+            together = [own] if distributed.count() == 1 else map(unpacked, distributed.collected(packed(own)))
+            yield from zip(starts[turn:], together, strict=False)
 
 
 def _ahead(pool: ThreadPoolExecutor, read: Callable[[tuple[str, Path]], _Picture | Skipped],
@@ -172,6 +195,12 @@ class _Extractor:
         regions = patch_regions(image, self.extraction.patches, self.extraction.size) if self.extraction.patches else None
         image.thumbnail((PLAIN_MOST, PLAIN_MOST))  # the pictures of a batch are in memory together
         return _Picture(image_id, image_hw, image, prepared[0], prepared[1], regions)
+
+    def finish(self, batch: list[_Picture | Skipped]) -> list[Extracted | Skipped]:
+        """The batch with the regions of its pictures."""
+        pictures = [picture for picture in batch if isinstance(picture, _Picture)]
+        extracted = map(Extracted, [picture.image_hw for picture in pictures], self.regions(pictures))
+        return [picture if isinstance(picture, Skipped) else next(extracted) for picture in batch]
 
     def regions(self, pictures: list[_Picture]) -> list[Regions]:
         """The regions of each picture."""
