@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -22,7 +22,7 @@ class Extracted(NamedTuple):
 
 def packed(results: Sequence[Extracted | Skipped]) -> bytes:
     """An .npz: `about` holds JSON, [name, reason] or [height, width] for each picture; features and boxes of picture n lie under "f<n>" and "b<n>"."""
-    arrays: dict[str, np.ndarray] = {}
+    arrays: dict[str, Any] = {}
     for number, result in enumerate(results):
         if isinstance(result, Extracted):
             arrays |= {f"f{number}": result.regions.features, f"b{number}": result.regions.boxes}
