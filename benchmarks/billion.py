@@ -41,8 +41,8 @@ def main() -> None:
         f"A billion embeddings take {IMAGES * BYTES['float32'] / 1e12:.2f} TB in float32, which stay on disks: a query reads a few hundred of "
         f"them. The codes that the first pass reads, a byte a value, take {IMAGES * BYTES['codes'] / 1e12:.2f} TB, which should lie in memory.", "",
         "## Machines, latency and cost", "",
-        f"Shards of a million (`Sharded`, or a cluster of Milvus), dealt out over as many machines as are needed to hold the codes in {USED:.0%} of their memory. "
-        "A machine searches its shards one after another on two cores, all machines at once; merging the answers of some dozens of machines is no work. Latency is "
+        f"Shards of a million (`Sharded`, or a cluster of Milvus), dealt out over as many machines as are needed to hold codes in {USED:.0%} of their memory. "
+        "A machine searches its shards one after another on two cores, all machines at once; merging the answers of dozens of machines is no work. Latency is "
         "the number of shards a machine times what a shard takes. Machines with more cores divide it further, as far as their memory can be read faster.", "",
         f"| memory of a machine | machines | shards a machine | exact, one query | exact, {QUERIES} at once | approximate, one query | cost an hour |",
         "|---|--:|--:|--:|--:|--:|--:|",
@@ -50,14 +50,14 @@ def main() -> None:
     for gigabytes in MACHINES_GB:
         machines = math.ceil(IMAGES * BYTES["codes"] / (USED * gigabytes * 1e9))
         shards = math.ceil(IMAGES / MILLION / machines)
-        lines.append(f"| {gigabytes} GB | {machines} | {shards} | {shards * exact:.2f} s | {QUERIES / (shards * batch):.1f} a second | {1000 * shards * near:.0f} ms "
-                     f"| {machines * gigabytes * PRICE:.2f} |")  # fmt: skip
+        lines.append(f"| {gigabytes} GB | {machines} | {shards} | {shards * exact:.2f} s | {QUERIES / (shards * batch):.1f} a second "
+                     f"| {1000 * shards * near:.0f} ms | {machines * gigabytes * PRICE:.2f} |")  # fmt: skip
     lines += [
         "", f"Cost: machines times memory times {PRICE} for a GB and hour, an assumption that stands in the script; put in your own. It hardly depends on "
         "the size of machines, latency does: more and smaller machines read the same bytes with more cores.", "",
         f"Reranking {K} candidates comes on top, the same for any collection: see Table 3.", "",
         "## What this leaves out", "",
-        "Replicas, the network between machines (milliseconds within a data centre), and that trained embeddings may lie otherwise than those which were measured: "
+        "Replicas, the network between machines (milliseconds within a data centre), and that trained embeddings may lie otherwise than those measured: "
         "the share that approximate search finds depends on it. Nothing here was run with a billion.", "",
     ]  # fmt: skip
     atomic_write(ROOT / "docs" / "billion_images.md", "\n".join(lines))
