@@ -7,7 +7,6 @@ import pytest
 from tests.kills.killing import kill_often
 from tests.kills.scenarios import SCENARIOS, Scenario
 
-
 SHORT = [scenario for scenario in SCENARIOS if scenario.name in ("training", "notebook")]
 
 
