@@ -45,6 +45,7 @@ def count() -> int:
 
 
 def _end_with(parent: int) -> None:
+    """End when `torchrun` is gone: killed, it can no longer end what it started."""
     while os.getppid() == parent:
         time.sleep(1)
     os._exit(1)
