@@ -11,6 +11,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+from PIL import Image
+
 ROOT = Path(__file__).resolve().parents[2]
 MMR = [sys.executable, "-m", "mmr_kit.cli"]
 SIZES = ["-p", "ce_steps=6", "-p", "be_steps=6", "-p", "joint_steps=6", "-p", "lambdas=0.5"]
@@ -68,6 +71,13 @@ def _miniature(folder: Path) -> None:
     subprocess.run([*MMR, "data", "miniature", str(folder / "data")], check=True, capture_output=True, env={**os.environ, "PYTHONPATH": str(ROOT)})
 
 
+def _photographs(folder: Path) -> None:
+    (folder / "photographs").mkdir()
+    for number in range(600):
+        pixels = np.random.default_rng(number).integers(0, 256, (12, 16, 3), dtype=np.uint8)
+        Image.fromarray(pixels).resize((320, 240)).save(folder / "photographs" / f"{number}.jpg")
+
+
 def _results(folder: Path) -> None:
     shutil.copytree(ROOT / "results" / "demo", folder / "results" / "demo", ignore=shutil.ignore_patterns("index.html", "REPORT.md"))
 
@@ -78,6 +88,8 @@ SCENARIOS = (
     Scenario("encoding", lambda folder: [sys.executable, "-c", ENCODE, str(folder / "collection")], ("collection/*",)),
     Scenario("store conversion", lambda folder: [*MMR, "data", "prepare", "flickr30k"], ("data/flickr30k/**/*.npy", "data/flickr30k/**/images.json"),
              _miniature),
+    Scenario("store of photographs", lambda folder: [*MMR, "features", "extract", str(folder / "photographs"), "--output", str(folder / "store")], ("store/*",),
+             _photographs),
     Scenario("notebook", lambda folder: [*MMR, "regenerate", "--profile", "smoke", "--only", "table9_score_combination", *SIZES, "--results",
                                          str(folder / "results")], ("results/smoke/*.csv", "results/smoke/table9*.md", "results/smoke/runs/**/*.*")),
     Scenario("report", lambda folder: [*MMR, "report", "--profile", "demo", "--results", str(folder / "results")], ("results/demo/REPORT.md",), _results),
