@@ -26,6 +26,8 @@ from mmr_kit.notebooks import NOTEBOOKS, RESULTS, Task, tasks
 from mmr_kit.profiles import read_notebook
 from mmr_kit.recipes import Recipe
 
+INJECTED = "injected-parameters"  # papermill's tag of an earlier run's parameters, which it replaces
+
 
 def plan(profile: str, only: Iterable[str] = (), overrides: Mapping[str, str] | None = None, notebooks: Path = NOTEBOOKS,
          results: Path = RESULTS) -> dict[str, list[dict[str, Any]]]:  # fmt: skip
@@ -45,7 +47,7 @@ def plan(profile: str, only: Iterable[str] = (), overrides: Mapping[str, str] | 
 
 def missing_trainings(task: Task) -> list[Recipe]:
     """The models that a notebook asks for first of those that are not in the cache. One that makes no recipes trains nothing, and is not run."""
-    cells = [cell for cell in read_notebook(task.path).cells if cell.cell_type == "code"]
+    cells = [cell for cell in read_notebook(task.path).cells if cell.cell_type == "code" and INJECTED not in cell.metadata.get("tags", [])]
     if not any("make_recipes" in cell.source or "Recipe(" in cell.source for cell in cells):
         return []
     values: dict[str, Any] = {"__name__": "__main__"}

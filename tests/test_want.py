@@ -28,7 +28,7 @@ def train(kept_data: Any, make_model: Callable[..., RetrievalModel], tmp_path: P
     start = tmp_path / "start"
     make_model().save(start)
 
-    def run(folder: Path, before: Callable[[], None] | None = None, workers: str = "1", seed: int = 0) -> Any:
+    def run(folder: Path, before: Callable[[], None] | None = None, workers: str = "0", seed: int = 0) -> Any:
         arguments = ["train", "CE", "--dataset", str(kept_data.manifest), "--start", str(start), "--seed", str(seed), "--steps", "4", "--match-batch-size", "9"]
         environment = {**os.environ, "MMR_CACHE_DIR": str(folder), "MMR_WORKERS": workers}
         return subprocess.run([sys.executable, "-m", "mmr_kit.cli", *arguments], env=environment, capture_output=True, text=True, check=False,
@@ -94,7 +94,7 @@ def test_too_few_open_files(train: Run, tmp_path: Path) -> None:
 
 
 def test_a_limit_of_memory(train: Run, tmp_path: Path) -> None:
-    done = train(tmp_path / "cache", limited(resource.RLIMIT_AS, 700 * 2**20), workers="0")
+    done = train(tmp_path / "cache", limited(resource.RLIMIT_AS, 700 * 2**20))
     assert done.returncode != 0
     assert whole(tmp_path / "cache")
     assert train(tmp_path / "cache").returncode == 0
@@ -115,7 +115,7 @@ def test_a_clock_that_was_set_back(train: Run, tmp_path: Path) -> None:
 @pytest.mark.parametrize("runs", [2, 8])
 def test_several_at_once_on_one_cache(train: Run, tmp_path: Path, runs: int) -> None:
     with ThreadPoolExecutor(runs) as pool:
-        done = list(pool.map(lambda number: train(tmp_path / "cache", workers="0", seed=number % 2), range(runs)))
+        done = list(pool.map(lambda number: train(tmp_path / "cache", seed=number % 2), range(runs)))
     assert [each.returncode for each in done] == [0] * runs
     assert len({each.stdout.splitlines()[-1] for each in done}) == 2
     assert whole(tmp_path / "cache")
