@@ -67,7 +67,7 @@ def carry_out(file: Path, training: str) -> None:
     try:
         recipes = {each["id"]: Recipe(**each["recipe"]) for each in json.loads(file.read_text())["trainings"]}
     except (OSError, ValueError, KeyError, TypeError) as fault:
-        raise InputError(f"{file}: no plan ({fault}); write one with `mmr plan`") from None
+        raise InputError(f"{file}: no plan ({' '.join(str(fault).split())}); write one with `mmr plan`") from None
     if training not in recipes:
         raise InputError(f"{file}: holds no training {training!r}; plan again")
     gpus = [str(number) for number in range(torch.cuda.device_count())]

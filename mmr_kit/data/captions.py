@@ -79,7 +79,8 @@ def _jsonl(path: Path) -> list[Caption]:
         try:
             captions.append(_checked(Caption(**json.loads(line))))
         except (ValueError, TypeError, RecursionError) as error:
-            raise InputError(f"{path}, line {number}: not a caption ({error}); prepare the data set again") from None
+            told = " ".join(str(error).split())  # a name in it may hold line ends
+            raise InputError(f"{path}, line {number}: not a caption ({told}); prepare the data set again") from None
     return captions
 
 

@@ -59,6 +59,7 @@ def test_reads_karpathys_layout(path: Path) -> None:
     (line(language="=1+1"), "language '=1+1' is no code"),
     (line(split="val"), "'val' is none of train, dev, test"),
     (line(rank=1), "rank"),
+    (line(**{"l\nanguage": 1}), "'l anguage'"),
     (line(image_id="my photo"), "white space in an id"),
     (line(caption_id="my\tcaption"), "white space in an id"),
 ])  # fmt: skip
@@ -68,6 +69,7 @@ def test_jsonl_faults_name_file_and_line(path: Path, second: str, fault: str) ->
         read_captions(path, "jsonl", "")
     assert f"{path}, line 2: not a caption" in str(error.value)
     assert fault in str(error.value)
+    assert "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize(("second", "fault"), [
