@@ -37,7 +37,7 @@ def main() -> None:
     seconds: dict[str, dict[int, list[float]]] = {}
     for _ in range(ROUNDS):
         for processes in PROCESSES:
-            command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes), __file__]
+            command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--local-addr", "127.0.0.1", "--nproc-per-node", str(processes), __file__]
             said = subprocess.run(command, check=True, capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"}).stdout
             for method, step in json.loads(said.splitlines()[-1]).items():
                 seconds.setdefault(method, {}).setdefault(processes, []).append(step)

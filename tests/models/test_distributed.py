@@ -29,7 +29,7 @@ from mmr_kit.models.training import CHECKPOINT, Schedule, train
 
 METHODS = ("CE", "BE", "JOINT", "PRETRAINING", "BE refreshed")
 STEPS, BATCH = 6, 13  # no even number: the shares differ
-TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--local-addr", "127.0.0.1", "--nproc-per-node", "2"]
 
 
 def objective(method: str, model: RetrievalModel, manifest: str) -> Objective:
