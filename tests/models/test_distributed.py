@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,9 @@ import numpy as np
 import psutil
 import pytest
 import torch
+from filelock import FileLock
 
+from mmr_kit import cache
 from mmr_kit.data.datasets import load_dataset
 from mmr_kit.errors import InputError
 from mmr_kit.models import distributed
@@ -63,6 +66,7 @@ def work(folder: Path, manifest: str) -> dict[str, Any]:
             "captions": way.embed_texts(dataset.texts, batch_size=5), "images": way.embed_images(images, batch_size=5),
             "pairs": way.score_pairs(dataset.texts, images, batch_size=5), "one": way.embed_texts(dataset.texts[:1]), "none": way.embed_texts([]),
         }  # fmt: skip
+    found["given"] = {"sum": sum(map(int, distributed.collected(str(10 + distributed.number()).encode())))}
     return found
 
 
@@ -109,6 +113,10 @@ def test_two_processes_embed_and_score_to_the_same_bits(both: tuple[dict[str, An
         assert np.array_equal(values, np.asarray(shared[name])), name
 
 
+def test_what_each_process_gives_reaches_the_first(both: tuple[dict[str, Any], dict[str, Any]]) -> None:
+    assert [int(found["given"]["sum"]) for found in both] == [10, 10 + 11]
+
+
 def test_a_training_changes_hands(make_model: Callable[..., RetrievalModel], kept_data: Any, tmp_path: Path) -> None:
     """What two processes began, one ends: the checkpoint does not depend on their number."""
     make_model().save(tmp_path / "model")
@@ -124,18 +132,24 @@ def test_a_training_changes_hands(make_model: Callable[..., RetrievalModel], kep
         assert resumed == pytest.approx(whole, abs=1e-3)
 
 
+def begun(kept_data: Any, folder: Path) -> tuple[list[object], dict[str, str], subprocess.Popen[str], list[psutil.Process]]:
+    """A long training that is on its way: its command without the number of steps, environment, `torchrun` and its processes.
+
+    CE's: that of a BE as small as this soon ends by itself, as its embeddings become alike.
+    """
+    environment = {"MMR_CACHE_DIR": str(folder / "cache"), "OMP_NUM_THREADS": "1"}
+    command: list[object] = ["-m", "mmr_kit.cli", "train", "CE", "--dataset", kept_data.manifest, "--match-batch-size", "8"]
+    started = torchrun(*command, "--steps", 100_000, **environment)
+    assert started.stdout is not None
+    assert any("/100000, " in line for line in started.stdout), "it ended before its first step"
+    ranks = psutil.Process(started.pid).children()
+    assert len(ranks) == 2
+    return command, environment, started, ranks
+
+
 def test_the_command_trains_once_and_survives_the_death_of_a_process(kept_data: Any, tmp_path: Path) -> None:
     """Killed with one of its processes, the same command goes on; no process is left, and no lock is to be removed."""
-    environment = {"MMR_CACHE_DIR": str(tmp_path / "cache"), "OMP_NUM_THREADS": "1"}
-    command = ["-m", "mmr_kit.cli", "train", "JOINT", "--dataset", kept_data.manifest, "--batch-size", "8", "--match-batch-size", "8"]
-    first = torchrun(*command, "--steps", 100_000, **environment)
-    ranks: list[psutil.Process] = []
-    end = time.monotonic() + 120
-    while not list((tmp_path / "cache").glob("models/*.lock")) or len(ranks) < 2:
-        assert time.monotonic() < end
-        assert first.poll() is None
-        time.sleep(0.2)
-        ranks = psutil.Process(first.pid).children()
+    command, environment, first, ranks = begun(kept_data, tmp_path)
     ranks[1].send_signal(signal.SIGKILL)
     said, _ = first.communicate(timeout=120)
     assert first.returncode not in (0, None), said
@@ -147,14 +161,58 @@ def test_the_command_trains_once_and_survives_the_death_of_a_process(kept_data: 
     RetrievalModel.load(tmp_path / "model")
 
 
+def test_no_process_outlives_torchrun(kept_data: Any, tmp_path: Path) -> None:
+    *_, started, ranks = begun(kept_data, tmp_path)
+    time.sleep(5)
+    assert all(rank.is_running() for rank in ranks), "they end by themselves, and the test says nothing"
+    started.kill()
+    left = psutil.wait_procs(ranks, timeout=30)[1]
+    for rank in left:
+        rank.kill()
+    assert not left
+    started.communicate(timeout=30)
+
+
+def test_they_wait_for_another_training_longer_than_for_one_another(tmp_path: Path) -> None:
+    """While the first waits at a lock that someone else holds, it tells the others; they would give up after two seconds of silence (see below)."""
+    environment = {"MMR_CACHE_DIR": str(tmp_path / "cache"), "OMP_NUM_THREADS": "1"}
+    (tmp_path / "cache" / "waited").mkdir(parents=True)
+    with FileLock(tmp_path / "cache" / "waited" / f"{cache.identity_hash({})}.lock"):
+        started = torchrun(__file__, tmp_path, "waits", **environment)
+        end = time.monotonic() + 120
+        while len(list(tmp_path.glob("met.*"))) < 2:
+            assert time.monotonic() < end
+            assert started.poll() is None
+            time.sleep(0.1)
+        time.sleep(5)
+        assert started.poll() is None
+    said, _ = started.communicate(timeout=120)
+    assert started.returncode == 0, said
+    content, = (tmp_path / "cache" / "waited").glob("*/built")
+    assert content.read_text() == "by 0"
+
+
 def test_a_batch_that_is_too_small_to_share_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(distributed, "count", lambda: 3)
     with pytest.raises(InputError, match="a batch of 2 cannot be shared by 3 processes"):
         distributed.share(2)
 
 
+def wait(folder: Path) -> None:
+    """Builds an entry of the cache whose lock is held, with patience for two seconds only."""
+    distributed.PATIENCE, cache.SECONDS_AT_A_LOCK = timedelta(seconds=2), 0.5
+    (folder / f"met.{distributed.number()}").touch()
+
+    def build(entry: Path) -> None:
+        (entry / "built").write_text(f"by {distributed.number()}")
+
+    distributed.cached("waited", {}, build)
+
+
 if __name__ == "__main__":
-    if sys.argv[3:]:
+    if sys.argv[2] == "waits":
+        wait(Path(sys.argv[1]))
+    elif sys.argv[3:]:
         model = RetrievalModel.load(Path(sys.argv[1]) / "model")
         half = objective(sys.argv[3], model, sys.argv[2])
         interrupted = iter(range(4))  # the progress of the fifth step ends the training, after the checkpoint of the third

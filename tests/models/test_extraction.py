@@ -291,9 +291,6 @@ def test_a_file_name_is_no_formula(tmp_path: Path) -> None:
     assert not [line for line in (tmp_path / "store" / "skipped.csv").read_text().splitlines() if line.lstrip('"')[:1] in ("=", "+", "-", "@")]
 
 
-class Killed(BaseException):
-    """What ends a process."""
-
 def test_several_processes_make_the_same_store(tmp_path: Path, checkpoint: Callable[[str], str]) -> None:
     """Some of whose batches hold broken pictures; in the last turn one process has none."""
     pictures = draw(tmp_path / "pictures", 11)
@@ -306,6 +303,34 @@ def test_several_processes_make_the_same_store(tmp_path: Path, checkpoint: Calla
         assert done.returncode == 0, done.stderr
         assert done.stdout.count(str(store)) == 1, "one process talks"
     assert files_of(alone) == files_of(together)
+
+
+def test_pictures_without_room_are_taken_in_smaller_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, checkpoint: Callable[[str], str]) -> None:
+    """The store has the same regions, and its record says so; one picture that has no room alone is an error."""
+    pictures, how = draw(tmp_path / "pictures", 6), Extraction(encoder=checkpoint("vit"), grid=2, batch_size=5, precision="float32")
+    extract_features(pictures, tmp_path / "whole", how)
+    assert "incidents" not in json.loads((tmp_path / "whole" / "extraction.json").read_text())
+    features, room = Encoder.features, 2
+
+    def narrow(self: Encoder, prepared: list[torch.Tensor], boxes: list[np.ndarray]) -> list[np.ndarray]:
+        if len(prepared) > room:
+            raise RuntimeError("[enforce fail at alloc_cpu.cpp:124] DefaultCPUAllocator: can't allocate memory: you tried to allocate 1 bytes.")
+        return features(self, prepared, boxes)
+
+    monkeypatch.setattr(Encoder, "features", narrow)
+    extract_features(pictures, tmp_path / "store", how)
+    whole, store = RegionStore(tmp_path / "whole"), RegionStore(tmp_path / "store")
+    assert store.image_ids == whole.image_ids
+    assert all(np.allclose(store[image_id].features, whole[image_id].features, atol=1e-5) for image_id in whole)
+    record = json.loads((tmp_path / "store" / "extraction.json").read_text())
+    assert record["incidents"] == ["out of memory: 2 batches were split"], "five pictures into two and three, and these once more"
+    room = 0
+    with pytest.raises(InputError, match="out of memory on a single picture"):
+        extract_features(pictures, tmp_path / "none", how)
+
+
+class Killed(BaseException):
+    """What ends a process."""
 
 
 def killed_after(images: int, monkeypatch: pytest.MonkeyPatch, pictures: Path, store: Path, how: Extraction) -> None:

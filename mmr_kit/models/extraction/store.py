@@ -21,7 +21,7 @@ from mmr_kit.data.pictures import PictureFault, Skipped, list_pictures, open_pic
 from mmr_kit.data.regions import Regions
 from mmr_kit.data.store_writer import PRECISIONS, StoreWriter
 from mmr_kit.errors import InputError
-from mmr_kit.models import distributed
+from mmr_kit.models import distributed, memory
 from mmr_kit.models.extraction.detectors import Detector
 from mmr_kit.models.extraction.encoders import Encoder
 from mmr_kit.models.extraction.exchange import Extracted, packed, unpacked
@@ -119,17 +119,19 @@ def extract_features(pictures: Path, store: Path, extraction: Extraction, progre
         with StoreWriter(store, extraction.precision, identity=identity, may_resume=lambda place: True) as writer:
             log = _SkipLog(writer.workplace / "skipped.jsonl", writer.place)
             distributed.from_first(str(writer.place or 0).encode())
-            _write(writer, log, list(files.items()), extraction, progress)
+            splits = _write(writer, log, list(files.items()), extraction, progress)
             skipped = unfit + list(log.found.values())
             if not len(writer):
                 raise InputError(f"{pictures}: not one picture could be read ({skipped[0].name}: {skipped[0].reason}); name a folder of photographs")
-            record = {"extraction": asdict(extraction), "identity": identity}
+            record: dict[str, Any] = {"extraction": asdict(extraction), "identity": identity}
+            record |= {"incidents": [f"out of memory: {splits} batches were split"]} if splits else {}
             writer.attachments = {SKIPPED: _as_csv(skipped), RECORD: json.dumps(record, indent=1)}
     return skipped
 
 
-def _write(writer: StoreWriter, log: _SkipLog, files: list[tuple[str, Path]], extraction: Extraction, progress: Progress | None) -> None:
-    first = writer.place or 0
+def _write(writer: StoreWriter, log: _SkipLog, files: list[tuple[str, Path]], extraction: Extraction, progress: Progress | None) -> int:
+    """Returns how many batches had no room in memory and were split."""
+    first, before = writer.place or 0, memory.splits
     if progress:
         progress(first, len(files))
     for start, results in _results(files, first, extraction):
@@ -142,6 +144,7 @@ def _write(writer: StoreWriter, log: _SkipLog, files: list[tuple[str, Path]], ex
                 writer.add(files[number][0], result.image_hw, result.regions, place=number + 1, source=files[number][1])
         if progress:
             progress(start + len(results), len(files))
+    return memory.splits - before
 
 
 def _results(files: list[tuple[str, Path]], first: int, extraction: Extraction) -> Iterator[tuple[int, list[Extracted | Skipped]]]:
@@ -152,7 +155,7 @@ def _results(files: list[tuple[str, Path]], first: int, extraction: Extraction) 
     """
     if first == len(files):
         return
-    extractor, size = _Extractor(extraction), extraction.batch_size
+    extractor, size, before = _Extractor(extraction), extraction.batch_size, memory.splits
     starts = range(first - first % size, len(files), size)
     with ThreadPoolExecutor(READERS, "picture-reader") as pool:
         read = _ahead(pool, extractor.read, [files[start : start + size] for start in distributed.dealt(starts)])
@@ -160,6 +163,7 @@ def _results(files: list[tuple[str, Path]], first: int, extraction: Extraction) 
             own = extractor.finish(next(read, []))  # in the last turn there may be none left
             together = [own] if distributed.count() == 1 else map(unpacked, distributed.collected(packed(own)))
             yield from zip(starts[turn:], together, strict=False)
+    memory.splits = before + sum(map(int, distributed.collected(str(memory.splits - before).encode())))  # the first process tells of those of all
 
 
 def _ahead(pool: ThreadPoolExecutor, read: Callable[[tuple[str, Path]], _Picture | Skipped],
@@ -203,20 +207,29 @@ class _Extractor:
         return [picture if isinstance(picture, Skipped) else next(extracted) for picture in batch]
 
     def regions(self, pictures: list[_Picture]) -> list[Regions]:
-        """The regions of each picture."""
+        """The regions of each picture, in halves where those of all do not fit in memory. Raises InputError where not even one picture does."""
+        try:
+            return self._regions(pictures)
+        except (RuntimeError, MemoryError) as error:
+            if not memory.ran_out(error):
+                raise
+            if len(pictures) == 1:
+                raise InputError("out of memory on a single picture: close other programs, or use a machine with more memory") from None
+        memory.count_split()
+        half = len(pictures) // 2
+        return self.regions(pictures[:half]) + self.regions(pictures[half:])
+
+    def _regions(self, pictures: list[_Picture]) -> list[Regions]:
         if not pictures or self.extraction.patches:
             return [picture.regions for picture in pictures if picture.regions]
-        try:
-            boxes = [self.cells] * len(pictures)
-            if self.detector:
-                found = self.detector.boxes([picture.for_detector for picture in pictures if picture.for_detector is not None])
-                boxes = [np.concatenate([WHOLE, of_picture]) for of_picture in found]
-            if self.encoder:
-                features = self.encoder.features([picture.for_encoder for picture in pictures if picture.for_encoder is not None], boxes)
-            else:
-                features = [plain_values(picture.small, of_picture) for picture, of_picture in zip(pictures, boxes, strict=True)]
-        except torch.OutOfMemoryError:
-            raise InputError(f"the GPU has no room for {len(pictures)} pictures at once; choose a smaller batch size") from None
+        boxes = [self.cells] * len(pictures)
+        if self.detector:
+            found = self.detector.boxes([picture.for_detector for picture in pictures if picture.for_detector is not None])
+            boxes = [np.concatenate([WHOLE, of_picture]) for of_picture in found]
+        if self.encoder:
+            features = self.encoder.features([picture.for_encoder for picture in pictures if picture.for_encoder is not None], boxes)
+        else:
+            features = [plain_values(picture.small, of_picture) for picture, of_picture in zip(pictures, boxes, strict=True)]
         return [Regions(*of_picture) for of_picture in zip(features, boxes, strict=True)]
 
 
