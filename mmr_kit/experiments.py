@@ -209,8 +209,8 @@ def _evaluate(evaluation: Evaluation, progress: Progress) -> Path:
             _save(folder, retrieved, dataset)
             for candidates in score_candidates(engines[evaluation.reranker], dataset, retrieved, report):
                 np.save(folder / f"{candidates.direction}.matches.npy", np.stack(candidates.matches))
-        if memory.splits > before:
-            (folder / INCIDENTS).write_text(json.dumps([f"out of memory: {memory.splits - before} batches were split"]))
+        if splits := sum(map(int, distributed.collected(str(memory.splits - before).encode()))):  # of all processes, told by the first
+            (folder / INCIDENTS).write_text(json.dumps([f"out of memory: {splits} batches were split"]))
 
     return distributed.cached("rankings", evaluation.identity(), build)
 
