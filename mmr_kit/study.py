@@ -45,7 +45,7 @@ def make_recipes(datasets: Iterable[str], start: str, steps: Mapping[str, int], 
                  be_learning_rate: float = 0, **settings: Any) -> dict[Key, Recipe]:  # fmt: skip
     """A recipe for each model (the keys of `steps`), data set and seed, all from one start; settings: further fields of `Recipe`.
 
-    pretrain_steps: of a pretraining on the data set's own training split, for a start that never saw images; alignment_steps: of the triplet loss alone
+    pretrain_steps: of a pretraining on the same training images, for a start that never saw any; alignment_steps: of the triplet loss alone
     after it. Both are done now, by the first seed only. be_learning_rate: of BE, where it differs. A finished model that lies with the start (see
     `released_model`) is taken over instead of trained, where the paper's own recipe is asked for. Raises InputError for less than one step.
     """
@@ -54,7 +54,7 @@ def make_recipes(datasets: Iterable[str], start: str, steps: Mapping[str, int], 
             raise InputError(f"{model} is to be trained for {count} steps; give at least 1")
     datasets = list(datasets)
     starts = dict.fromkeys(datasets, start)
-    of_start = {name: value for name, value in settings.items() if name not in VARIED}
+    of_start = {name: value for name, value in settings.items() if name not in VARIED or name == "train_images"}  # which a small training set's has to be
     for method, count in (("PRETRAINING", pretrain_steps), ("BE", alignment_steps)):
         if count:
             starts = dict(zip(datasets, map(str, train(Recipe(method, name, starts[name], count, **of_start) for name in datasets)), strict=True))
