@@ -87,7 +87,7 @@ def departures(parameters: Mapping[str, Any], published_start: str = "OSCAR", re
     of = {"be_learning_rate": 0, **{name.removeprefix("multilingual_"): value for name, value in parameters.items()}}
     stages = [f"{of['pretrain_steps']} steps of contrastive and match pretraining" if of["pretrain_steps"] else "",
               f"{of['alignment_steps']} steps of the triplet loss" if of["alignment_steps"] else ""]  # fmt: skip
-    pretraining = f", then {' and '.join(filter(None, stages))} on the training split" if any(stages) else ""
+    pretraining = f", then {' and '.join(filter(None, stages))} on the same training images" if any(stages) else ""
     dropped = f", {of['region_dropout']:.0%} of the region features dropped in training" if of["region_dropout"] else ""
     released = dict.fromkeys(f"{recipe.method} on {recipe.dataset}" for recipe in recipes if not recipe.steps)
     rate_of_be = f" (BE {of['be_learning_rate']:g})" if of["be_learning_rate"] else ""
