@@ -71,10 +71,11 @@ def test_recipes_share_a_start_and_differ_by_model_and_seed(recipes: dict[Any, A
 
 def test_a_pretraining_is_done_first_and_becomes_the_start(recipes: dict[Any, Any], small_data: Any) -> None:
     start = next(iter(recipes.values())).start
-    pretrained = make_recipes([str(small_data.manifest)], start, {"BE": 2}, 1, pretrain_steps=1, half_size=True, **SIZES)
+    pretrained = make_recipes([str(small_data.manifest)], start, {"BE": 2}, 1, pretrain_steps=1, half_size=True, train_images=15, **SIZES)
     (recipe,) = pretrained.values()
     record = json.loads((Path(recipe.start) / "training.json").read_text())["recipe"]
     assert (record["method"], record["steps"], record["start"], record["half_size"]) == ("PRETRAINING", 1, start, False)
+    assert record["train_images"] == recipe.train_images == 15  # Figure 3's smaller sets have seen nothing else
     assert recipe.half_size
 
 
@@ -245,7 +246,7 @@ def test_settings_and_departures_come_from_the_parameters_of_a_notebook() -> Non
                                        "region_dropout": 0.4, "precision": "bf16", "gradient_checkpointing": True}
     start, steps = departures(parameters, "M3P")
     assert start == ("Ours: 3 seed(s); start: minilm (the paper's: M3P), then 300 steps of contrastive and match pretraining and 200 steps of the "
-                     "triplet loss on the training split.")  # fmt: skip
+                     "triplet loss on the same training images.")  # fmt: skip
     assert "CE 8, BE 4, JOINT 6, learning rate 0.0003, 128 pairs" in steps
     assert "40% of the region features" in steps
     plain = departures({**parameters, "pretrain_steps": 0, "alignment_steps": 0, "region_dropout": 0, "be_learning_rate": 5e-4})

@@ -87,10 +87,9 @@ class SideBySide:
             lines += [f"**{markdown_cell(dataset)}**", ""] if dataset else []
             lines += ["| " + " | ".join(map(markdown_cell, head)) + " |", "|---" + "|--:" * width + "|"]
             rows = [(group, method, row[start : start + width]) for (group, method), row in zip(self.frame.index, self.frame.to_numpy(), strict=True)]
-            told = {group for group, _, row in rows if any(cell != Cell() for cell in row)}  # groups with a number in these columns
             last = ""
             for group, method, row in rows:
-                if group not in told:
+                if all(cell == Cell() for cell in row):  # was not measured on this data set
                     continue
                 if group != last:
                     lines.append(f"| **{markdown_cell(group)}** |" + " |" * width)

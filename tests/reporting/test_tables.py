@@ -150,6 +150,14 @@ def test_markdown_has_one_table_a_data_set(rows: pd.DataFrame) -> None:
     assert sum(line.startswith("|---") for line in tables) == 2
 
 
+def test_markdown_leaves_out_what_was_not_measured_on_a_data_set() -> None:
+    frame = pd.DataFrame([[Cell(ours=1.0), Cell()], [Cell(), Cell(paper=2.0)], [Cell(), Cell()]], index=[("G1", "A"), ("G1", "B"), ("G2", "C")],
+                         columns=[("small", "", "R@1"), ("large", "", "R@1")])  # fmt: skip
+    small, large = SideBySide(frame).to_markdown().split("**large**")
+    assert [line.split()[1] for line in small.splitlines() if line.startswith("| ")] == ["method", "**G1**", "A"]
+    assert [line.split()[1] for line in large.splitlines() if line.startswith("| ")] == ["method", "**G1**", "B"]
+
+
 def test_latex_rows_are_complete(rows: pd.DataFrame) -> None:
     latex = table1(rows, BESIDE).to_latex()
     assert latex.count("{") == latex.count("}")
