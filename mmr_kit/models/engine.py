@@ -19,7 +19,7 @@ from mmr_kit.data.regions import Regions
 from mmr_kit.errors import InputError
 from mmr_kit.models import distributed, memory
 from mmr_kit.models.backbone import Backbone
-from mmr_kit.models.packed import PRODUCTS, PackedLayers, is_fast
+from mmr_kit.models.packed import PRODUCTS, PackedLayers, beside_int8, is_fast
 from mmr_kit.models.passes import Finish, passing, positions_at_once, rows_of_like_length
 from mmr_kit.models.retrieval_model import Embedder, RetrievalModel, check_pairs, mixed_precision, unit_length
 
@@ -45,7 +45,7 @@ class Engine(Embedder):
         self.packed = _can_be_packed(backbone)
         if self.packed:
             self._layers = PackedLayers(backbone.transformer.encoder.layer, self.precision)
-            self._of_regions = self.precision if self.precision != "int8" else "bf16" if is_fast("bf16", backbone.device) else "no"
+            self._of_regions = beside_int8(self.precision, backbone.device, "no")
         elif precision == "int8":
             raise InputError(f"a {backbone.kind} model cannot be computed in int8; choose another precision")
 
