@@ -74,6 +74,15 @@ def gathered(values: Tensor, inputs: int) -> Tensor:
     return together
 
 
+def any_says(said: bool) -> bool:
+    """Whether this is so for any of the processes."""
+    if count() == 1:
+        return said
+    told = torch.tensor([int(said)], device=PartialState().device)
+    processes.all_reduce(told, processes.ReduceOp.MAX)
+    return bool(told.item())
+
+
 def sum_gradients(parameters: Iterable[nn.Parameter]) -> None:
     """Make each gradient the sum of the processes' gradients."""
     if count() == 1:

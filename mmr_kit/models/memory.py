@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from mmr_kit.errors import InputError
+from mmr_kit.models import distributed
 
 splits = 0  # batches that this process has split
 
@@ -24,6 +26,20 @@ def count_split() -> None:
     splits += 1
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
+
+
+@contextmanager
+def alike() -> Iterator[None]:
+    """For what each of several processes computes for itself: where one runs out of memory, all raise MemoryError, so that none waits for another."""
+    failed = False
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        if not ran_out(error):
+            raise
+        failed = True
+    if distributed.any_says(failed):
+        raise MemoryError("memory ran out")
 
 
 def fill(results: np.ndarray, rows: np.ndarray, compute: Callable[[np.ndarray], Tensor]) -> None:

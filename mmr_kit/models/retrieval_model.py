@@ -103,8 +103,9 @@ class RetrievalModel(Embedder, nn.Module):
         images = images[distributed.share(whole)] if images is not None else None
         compute = passing(self.backbone, captions, images, finish)
         passes = list(rows_of_like_length(self.backbone.lengths(captions, images), positions_at_once(self.backbone) // self.spared, whole))
-        results = [compute(rows) if self.spared == 1 else checkpoint(compute, rows, use_reentrant=False) for rows in passes]
-        own = torch.cat(results)[torch.from_numpy(np.argsort(np.concatenate(passes))).to(self.backbone.device)]
+        with memory.alike():
+            results = [compute(rows) if self.spared == 1 else checkpoint(compute, rows, use_reentrant=False) for rows in passes]
+            own = torch.cat(results)[torch.from_numpy(np.argsort(np.concatenate(passes))).to(self.backbone.device)]
         return distributed.gathered(own, whole)
 
     # -- without gradients ----------------------------------------------------------------------------------------------------------------

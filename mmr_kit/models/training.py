@@ -109,13 +109,14 @@ def _gradients(objective: Objective, step: int, seed: int, accelerator: Accelera
             for part in objective.parts(step):
                 with accelerator.autocast():
                     values = part()
-                accelerator.backward(sum(values.values()))
+                with memory.alike():
+                    accelerator.backward(sum(values.values()))
                 losses |= {name: float(value.detach()) for name, value in values.items()}
             return losses
         except (RuntimeError, MemoryError) as error:
             if not memory.ran_out(error):
                 raise
-            if distributed.count() > 1 or not objective.model.spare_memory():
+            if not objective.model.spare_memory():
                 raise InputError(f"out of memory at step {step + 1}: choose a smaller batch, or a machine with more memory") from None
         memory.count_split()
         incidents.append(f"out of memory at step {step + 1}: from there on batches pass in parts {objective.model.spared} times smaller, computed twice")

@@ -66,8 +66,29 @@ def work(folder: Path, manifest: str) -> dict[str, Any]:
             "captions": way.embed_texts(dataset.texts, batch_size=5), "images": way.embed_images(images, batch_size=5),
             "pairs": way.score_pairs(dataset.texts, images, batch_size=5), "one": way.embed_texts(dataset.texts[:1]), "none": way.embed_texts([]),
         }  # fmt: skip
+    found["scarce"] = scarce(folder, manifest)
     found["given"] = {"sum": sum(map(int, distributed.collected(str(10 + distributed.number()).encode())))}
     return found
+
+
+def scarce(folder: Path, manifest: str) -> dict[str, Any]:
+    """A training in which the last process has no memory for more than three inputs at a time from the third forward pass on."""
+    model, passes = RetrievalModel.load(folder / "model"), 0
+    forward = model.backbone.forward
+
+    def narrow(inputs: dict[str, torch.Tensor]) -> Any:
+        nonlocal passes
+        passes += 1
+        if passes > 2 and distributed.number() == distributed.count() - 1 and len(next(iter(inputs.values()))) > 3:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return forward(inputs)
+
+    model.backbone.forward = narrow  # type: ignore[method-assign]
+    checkpoints = folder / f"scarce with {distributed.count()}"
+    training = train(objective("JOINT", model, manifest), Schedule(STEPS, 1e-3, 3), lambda model: 0.0, checkpoints, lambda point: None)
+    model.backbone.forward = forward  # type: ignore[method-assign]
+    told = [text.startswith("out of memory at step 1: from there on batches pass in parts") for text in training.incidents]
+    return {"told": bool(told) and all(told), "captions": model.embed_texts(load_dataset(manifest, "train").texts)}
 
 
 def torchrun(*arguments: object, **environment: str) -> subprocess.Popen[str]:
@@ -111,6 +132,13 @@ def test_two_processes_embed_and_score_to_the_same_bits(both: tuple[dict[str, An
     alone, shared = (found[f"{way}, exact"] for found in both)
     for name, values in alone.items():
         assert np.array_equal(values, np.asarray(shared[name])), name
+
+
+def test_where_one_process_runs_out_of_memory_all_split_their_share(both: tuple[dict[str, Any], dict[str, Any]]) -> None:
+    alone, shared = (found["scarce"] for found in both)
+    for found in (alone, shared):
+        assert found["told"]
+        assert np.abs(np.asarray(found["captions"]) - both[0]["JOINT, trained"]["captions"]).max() < 1e-4  # the model that there would be with enough of it
 
 
 def test_what_each_process_gives_reaches_the_first(both: tuple[dict[str, Any], dict[str, Any]]) -> None:
