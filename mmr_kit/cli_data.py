@@ -98,6 +98,7 @@ def data_prepare(name: Name) -> None:
     Example: mmr data prepare flickr30k
     """
     from mmr_kit.data.manifests import load_manifest
+    from mmr_kit.data.store_writer import clear_workplace
 
     manifest = load_manifest(name)
     made = manifest.files.regions if manifest.files and manifest.files.regions_from else ""
@@ -105,6 +106,7 @@ def data_prepare(name: Name) -> None:
         raise InputError(f"{manifest.name}: names no feature files to prepare its regions from; `mmr data status {name}` says what it needs")
     folder = manifest.data_dir()
     if (folder / made).exists():
+        clear_workplace(folder / made)
         print(f"{folder / made}: is there already; delete it to prepare it again")
         return
     print(_prepare(manifest, folder, name))

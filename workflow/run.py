@@ -31,7 +31,7 @@ def main() -> int:
     parser.add_argument("--threads", type=int, default=2, help="threads that a notebook asks for")
     parser.add_argument("--minutes", type=int, default=240, help="time that a task asks for")
     parser.add_argument("--training-mb", type=int, default=2000, help="memory that a training asks for (the generated world takes 1 GB)")
-    parser.add_argument("--notebook-mb", type=int, default=6000, help="memory that a notebook asks for (Table 3 takes most)")
+    parser.add_argument("--notebook-mb", type=int, default=10000, help="memory that a notebook asks for (Table 3 takes most)")
     parser.add_argument("--results", default="", help="where results lie, one folder a profile; results/ of the checkout by default")
     asked, more = parser.parse_known_args()
     place = ["--profile", asked.profile, *(["--results", str(Path(asked.results).absolute())] if asked.results else [])]
@@ -47,6 +47,7 @@ def main() -> int:
 
 
 def _drive(asked: argparse.Namespace, place: list[str], options: list[str], work: Path) -> int:
+    before = None
     while True:
         said = subprocess.run([sys.executable, "-m", "mmr_kit.cli", "plan", *options], stdout=subprocess.PIPE, text=True, check=False)
         if said.returncode:
@@ -56,6 +57,13 @@ def _drive(asked: argparse.Namespace, place: list[str], options: list[str], work
         print(f"to do: {trainings} trainings, {notebooks} notebooks", flush=True)
         if not trainings and not notebooks:
             return subprocess.call([sys.executable, "-m", "mmr_kit.cli", "report", *place])
+        planned = [work / "done" / f"{kind}-{task['id']}.done" for kind in ("training", "notebook") for task in plan[f"{kind}s"]]
+        if planned == before:
+            print("what was to be done is still to be done: its results or models are taken away again; look at the logs above", file=sys.stderr)
+            return 1
+        before = planned
+        for mark in planned:  # of an earlier run, whose result or model was lost or altered since
+            mark.unlink(missing_ok=True)
         atomic_write(work / "plan.json", said.stdout)
         if status := _snakemake(asked, options, work):
             return status

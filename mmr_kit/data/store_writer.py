@@ -38,6 +38,13 @@ Progress = Callable[[int, int, int], None]
 """Told now and then: images so far, bytes of arrays so far, bytes expected in all (0: unknown)."""
 
 
+def clear_workplace(folder: Path) -> None:
+    """Remove what a writer left beside its finished store `folder`, killed between finishing and tidying up."""
+    partial = folder.absolute().with_name(f"{folder.name}.partial")
+    if folder.is_dir() and not (partial / "store").exists():
+        shutil.rmtree(partial, ignore_errors=True)
+
+
 class StoreWriter:
     """Context manager: `add` images one by one; the store is there when the block ends without an exception.
 

@@ -25,7 +25,7 @@ from hypothesis import strategies as st
 from mmr_kit.data import feature_files, store_batch, store_writer
 from mmr_kit.data.feature_files import FORMATS, prepare_region_store
 from mmr_kit.data.regions import Regions, RegionStore, write_region_store
-from mmr_kit.data.store_writer import StoreWriter
+from mmr_kit.data.store_writer import StoreWriter, clear_workplace
 from mmr_kit.errors import InputError
 from tests.data import feature_samples as samples
 
@@ -370,3 +370,18 @@ def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(InputError, match="cannot be written"):
         write_region_store(tmp_path / "file" / "store", [])
+
+
+def test_what_a_writer_left_that_was_killed_after_the_store_was_there(tmp_path: Path) -> None:
+    store, beside = tmp_path / "store", tmp_path / "store.partial"
+    beside.mkdir()
+    (beside / "journal.jsonl").touch()
+    clear_workplace(store)
+    assert beside.is_dir()  # there is no store: it may be needed
+    store.mkdir()
+    (beside / "store").mkdir()
+    clear_workplace(store)
+    assert beside.is_dir()  # of another store that grows: not to be taken from it
+    (beside / "store").rmdir()
+    clear_workplace(store)
+    assert not beside.exists()

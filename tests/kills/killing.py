@@ -22,7 +22,8 @@ IN_A_ROW = 4  # kills at most before it may run to its end
 
 def kill_often(scenario: Scenario, kills: int, seed: int = 0) -> dict[str, Any]:
     """{"scenario", "kills", "runs_to_the_end", "files_compared", "children_killed", "seconds_undisturbed", "moments": share of that time at which each kill
-    came}. AssertionError where a process outlives its parent, a run hangs or fails, or a file differs."""
+    came, "ended_before": programs that had ended when a kill should have come, which do not count}. AssertionError where a process outlives its parent, a run
+    hangs or fails, or a file differs."""
     rng = random.Random(f"{scenario.name}/{seed}")
     with tempfile.TemporaryDirectory() as temporary:
         undisturbed = Path(temporary) / "undisturbed"
@@ -31,14 +32,18 @@ def kill_often(scenario: Scenario, kills: int, seed: int = 0) -> dict[str, Any]:
         _to_the_end(scenario, undisturbed)
         seconds, expected = time.monotonic() - started, scenario.digest(undisturbed)
         told: dict[str, Any] = {"scenario": scenario.name, "kills": 0, "runs_to_the_end": 0, "files_compared": 0, "children_killed": 0,
-                                "seconds_undisturbed": round(seconds, 1), "moments": []}  # fmt: skip
+                                "ended_before": 0, "seconds_undisturbed": round(seconds, 1), "moments": []}  # fmt: skip
         while told["kills"] < kills:
             folder = Path(temporary) / f"killed-{told['runs_to_the_end']}"
             scenario.lay_out(folder)
             for _ in range(min(rng.randint(1, IN_A_ROW), kills - told["kills"])):
                 moment = rng.random()
-                told["children_killed"] += _kill(scenario, folder, moment * seconds, rng)
+                hit = _kill(scenario, folder, moment * seconds, rng)
+                if not hit:  # what an earlier kill left was soon done, and the program had ended
+                    told["ended_before"] += 1
+                    break
                 told["kills"] += 1
+                told["children_killed"] += hit == "child"
                 told["moments"].append(round(moment, 3))
             _to_the_end(scenario, folder)
             found = scenario.digest(folder)
@@ -50,8 +55,8 @@ def kill_often(scenario: Scenario, kills: int, seed: int = 0) -> dict[str, Any]:
     return told
 
 
-def _kill(scenario: Scenario, folder: Path, after: float, rng: random.Random) -> int:
-    """Kill the program, or every third time one of its children where it has some; returns how many children were killed so (0 or 1)."""
+def _kill(scenario: Scenario, folder: Path, after: float, rng: random.Random) -> str:
+    """Kill the program, or every third time one of its children where it has some; returns which, "" where it had ended already."""
     process = subprocess.Popen(scenario.command(folder), env=scenario.environment(folder), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     time.sleep(after)
     children = psutil.Process(process.pid).children(recursive=True) if process.poll() is None else []
@@ -59,16 +64,18 @@ def _kill(scenario: Scenario, folder: Path, after: float, rng: random.Random) ->
     if of_a_child:
         try:
             os.kill(rng.choice(children).pid, signal.SIGKILL)
-        except ProcessLookupError:
+        except ProcessLookupError:  # it has ended just now
             of_a_child = False
+    if of_a_child:
         process.wait(LONGEST)  # the program reports the death, or does without the child
-    process.kill()
-    process.wait()
+    else:
+        process.kill()
+        process.wait()
     end = time.monotonic() + PATIENCE
     while orphans := _processes_of(folder):
         assert time.monotonic() < end, f"{scenario.name}: {orphans} outlived the program by {PATIENCE:.0f} s"
         time.sleep(0.1)
-    return int(of_a_child)
+    return "child" if of_a_child else "program" if process.returncode == -signal.SIGKILL else ""
 
 
 def _to_the_end(scenario: Scenario, folder: Path) -> None:

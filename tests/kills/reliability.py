@@ -25,13 +25,14 @@ def _table(head: list[str], rows: list[list[object]]) -> list[str]:
 
 def _kills(record: dict[str, Any]) -> list[str]:
     programs = record["programs"]
-    total = {name: sum(each[name] for each in programs) for name in ("kills", "children_killed", "runs_to_the_end", "files_compared")}
+    total = {name: sum(each[name] for each in programs) for name in ("kills", "children_killed", "ended_before", "runs_to_the_end", "files_compared")}
     rows: list[list[object]] = [[each["scenario"], f"{each['seconds_undisturbed']:.1f}", each["kills"], each["children_killed"], each["runs_to_the_end"],
                                  each["files_compared"]] for each in programs]  # fmt: skip
     return ["## Killed at random moments", "",
             f"SIGKILL came {total['kills']} times, at moments drawn evenly over the time that the program takes undisturbed; "
-            f"{total['children_killed']} times it hit a child process, else the program itself. After one to four kills in a row the same command was run to "
-            f"its end, {total['runs_to_the_end']} times in all. Of the {total['files_compared']:,} files left then (weights, tables, run files, stores) "
+            f"{total['children_killed']} times it hit a child process, else the program itself. ({total['ended_before']} more came too late, "
+            "when the program had ended; they do not count.) After one to four kills in a row the same command was run to its end, "
+            f"{total['runs_to_the_end']} times in all. Of the {total['files_compared']:,} files left then (weights, tables, run files, stores) "
             "**none differed by a byte** from an undisturbed run's. No process outlived its parent, and no lock or half-written file had to be removed "
             "by hand. (Where one of these fails, no record is written.)", "",
             *_table(["program", "seconds undisturbed", "kills", "of a child", "runs to the end", "files compared"], rows)]  # fmt: skip

@@ -23,7 +23,8 @@ from tests.kills.scenarios import ROOT, SCENARIOS
 RECORD = ROOT / "results" / "reliability" / "faults.json"
 
 
-WANTS = ("test_want", "test_faults", "test_security", "test_cache", "test_parallel", "models/test_watching", "models/test_distributed", "data", "fuzz")
+WANTS = ("test_want", "test_faults", "test_security", "test_parallel", "models/test_watching", "models/test_distributed", "fuzz",
+         *(f"data/test_{name}" for name in ("archives", "caption_formats", "captions", "downloading", "feature_files", "feature_fuzz", "manifests", "regions")))
 
 
 def _wants() -> None:

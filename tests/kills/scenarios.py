@@ -16,6 +16,7 @@ from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[2]
 MMR = [sys.executable, "-m", "mmr_kit.cli"]
+TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--local-addr", "127.0.0.1", "--nproc-per-node", "2", "-m", "mmr_kit.cli"]
 SIZES = ["-p", "ce_steps=6", "-p", "be_steps=6", "-p", "joint_steps=6", "-p", "lambdas=0.5"]
 
 ENCODE = """
@@ -59,10 +60,10 @@ class Scenario:
         return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 
-def _training(method: str) -> Callable[[Path], list[str]]:
+def _training(method: str, program: list[str] = MMR) -> Callable[[Path], list[str]]:
     def command(folder: Path) -> list[str]:
         start = [] if method == "PRETRAINING" else ["--start", "pictograms"]
-        return [*MMR, "train", method, "--dataset", "smoke_a", *start, "--steps", "40", "--batch-size", "16", "--match-batch-size", "16"]
+        return [*program, "train", method, "--dataset", "smoke_a", *start, "--steps", "40", "--batch-size", "16", "--match-batch-size", "16"]
 
     return command
 
@@ -85,6 +86,7 @@ def _results(folder: Path) -> None:
 SCENARIOS = (
     Scenario("pretraining", _training("PRETRAINING"), ("cache/models/*/model.safetensors",)),
     Scenario("training", _training("JOINT"), ("cache/models/*/model.safetensors",)),
+    Scenario("training by two processes", _training("CE", TORCHRUN), ("cache/models/*/model.safetensors",)),
     Scenario("encoding", lambda folder: [sys.executable, "-c", ENCODE, str(folder / "collection")], ("collection/*",)),
     Scenario("store conversion", lambda folder: [*MMR, "data", "prepare", "flickr30k"], ("data/flickr30k/**/*.npy", "data/flickr30k/**/images.json"),
              _miniature),

@@ -19,7 +19,7 @@ import torch
 from mmr_kit.cache import atomic_write, identity_hash
 from mmr_kit.data.pictures import PictureFault, Skipped, list_pictures, open_picture
 from mmr_kit.data.regions import Regions
-from mmr_kit.data.store_writer import PRECISIONS, StoreWriter
+from mmr_kit.data.store_writer import PRECISIONS, StoreWriter, clear_workplace
 from mmr_kit.errors import InputError
 from mmr_kit.models import distributed, memory
 from mmr_kit.models.extraction.detectors import Detector
@@ -108,6 +108,7 @@ def extract_features(pictures: Path, store: Path, extraction: Extraction, progre
     if len(set(distributed.collected(identity_hash(identity).encode()))) > 1:
         raise InputError(f"{pictures}: the processes that torchrun started see different pictures or checkpoints; let all machines use the same folders")
     if distributed.number() == 0 and (made := _made_already(store, identity)) is not None:
+        clear_workplace(store)
         distributed.from_first(str(len(files)).encode())  # there is nothing to help with
         return made
     with warnings.catch_warnings():
