@@ -1,4 +1,4 @@
-# Each target is enough on a fresh machine with Python 3.11 to 3.13: it first makes .venv from the pinned requirements.
+# Each target is enough on a fresh machine with Python 3.11 to 3.13: it first makes .venv from the pinned requirements, by hash.
 #
 #   make tables [PROFILE=demo] [ARGS="--only table1_main_results -p seeds=3"]    train, measure, write results/<profile>/
 #   make ablations [PROFILE=demo]                                                what the paper tried and did not print
@@ -12,6 +12,7 @@
 #   make faults [KILLS=200]                                                      the kit's programs killed at random moments, and run again
 #   make cluster-test                                                            a profile on a real SLURM of two nodes (Debian: slurm-wlm, munge; root)
 #   make audit                                                                   known vulnerabilities of the pinned packages (needs a network)
+#   make lock                                                                    hashes of the pinned packages, after a pin was changed (needs a network)
 #
 # A CPU-only PyTorch for a Linux machine without a GPU: PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu make ...
 
@@ -27,7 +28,8 @@ BIN := .venv/bin
 # The first of these that really runs (a version manager's shim may be there and fail).
 SUPPORTED = import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
 PYTHON ?= $(firstword $(shell for p in python3.11 python3.12 python3.13 python3 python; do $$p -c '$(SUPPORTED)' 2>/dev/null && echo $$p && break; done))
-INSTALL = @test -n "$(PYTHON)" || { echo "no Python 3.11 to 3.13 with venv found: install one, or make PYTHON=/path/to/python" >&2; exit 2; }; $(PYTHON) requirements/install.py
+RUN = @test -n "$(PYTHON)" || { echo "no Python 3.11 to 3.13 with venv found: install one, or make PYTHON=/path/to/python" >&2; exit 2; }; $(PYTHON) requirements/$(1)
+INSTALL = $(call RUN,install.py)
 
 # One busy thread a process: two can be many times slower than one. Trainings run side by side instead.
 export OMP_NUM_THREADS = 1
@@ -45,7 +47,7 @@ ifeq ($(PROFILE),paper-smoke)
 export MMR_DATA_DIR := $(MINIATURE)
 endif
 
-.PHONY: tables ablations pretrained pretraining lab solutions test lint docs bench fuzz faults audit cluster cluster-test clean install install-test install-docs install-minilm install-int8 \
+.PHONY: tables ablations pretrained pretraining lab solutions test lint docs bench fuzz faults audit lock cluster cluster-test clean install install-test install-docs install-minilm install-int8 \
 	install-fuzz install-audit install-milvus install-cluster
 
 tables: $(if $(filter flickr8k,$(PROFILE)),install-minilm,install) $(if $(filter paper-smoke,$(PROFILE)),$(MINIATURE))
@@ -110,6 +112,10 @@ cluster-test: install-test install-cluster
 
 audit: install-audit
 	$(BIN)/python requirements/audit.py
+
+# Without .venv: that is made from what this writes.
+lock:
+	$(call RUN,lock.py)
 
 install:
 	$(INSTALL)
