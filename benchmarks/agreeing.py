@@ -1,18 +1,23 @@
-"""Whether rankings by a model in lower precision agree with float32: `python benchmarks/agreeing.py CE_FOLDER BE_FOLDER DATASET [IMAGES]`."""
+"""Whether rankings by a model in lower precision agree with float32. `python benchmarks/agreeing.py CE_FOLDER BE_FOLDER DATASET [IMAGES]` measures it on trained
+models and writes `results/bench/agreement_<dataset>.json`."""
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import lengths
 import numpy as np
 import torch
 
+from mmr_kit.cache import atomic_write
 from mmr_kit.data.datasets import RetrievalDataset, load_dataset
 from mmr_kit.models.engine import Engine
 from mmr_kit.models.retrieval_model import RetrievalModel, load_model
+from mmr_kit.reporting import provenance
 from mmr_kit.retrieval.contracts import Model
 from mmr_kit.retrieval.rerank import score_candidates
 from mmr_kit.retrieval.retrieve import bi_encode
@@ -21,8 +26,8 @@ TOP_1, TAU = 0.995, 0.99  # to be reached
 
 
 def agreement_of_precisions(reranker: RetrievalModel, retriever: RetrievalModel, dataset: RetrievalDataset, k: int = 20) -> Iterator[dict[str, Any]]:
-    """For each precision of the engine but float32: the share of queries of both directions with the definition's first candidate after reranking k, and the
-    mean of Kendall's tau of the order of the k."""
+    """For each precision that the engine computes this model in: the share of queries of both directions with the definition's first candidate after reranking
+    k, and the mean of Kendall's tau of the order of the k."""
     retrieved = list(bi_encode(retriever, dataset, k).values())
 
     def matches(model: Model) -> np.ndarray:
@@ -30,7 +35,11 @@ def agreement_of_precisions(reranker: RetrievalModel, retriever: RetrievalModel,
 
     expected = matches(reranker)
     for precision in lengths.precisions():
-        found = matches(Engine(reranker, precision))
+        engine = Engine(reranker, precision)
+        if engine.precision != precision:
+            print(f"agreement on {dataset.name}, {precision}: not measured, since this model is computed in float32 then", flush=True)
+            continue
+        found = matches(engine)
         top_1, tau = float((found.argmax(1) == expected.argmax(1)).mean()), float(np.mean([kendall(*pair) for pair in zip(expected, found, strict=True)]))
         missed = "" if top_1 >= TOP_1 and tau >= TAU else ", MISSED"
         print(f"agreement on {dataset.name}, {precision}: {len(found)} queries, first candidate {100 * top_1:.2f} %, tau {tau:.4f} "
@@ -47,4 +56,7 @@ def kendall(one: np.ndarray, other: np.ndarray) -> float:
 if __name__ == "__main__":
     torch.set_num_threads(lengths.THREADS)
     asked = load_dataset(sys.argv[3])
-    list(agreement_of_precisions(load_model(sys.argv[1]), load_model(sys.argv[2]), asked.subset(int(sys.argv[4])) if len(sys.argv) > 4 else asked))
+    some = asked.subset(int(sys.argv[4])) if len(sys.argv) > 4 else asked
+    record = {"results": list(agreement_of_precisions(load_model(sys.argv[1]), load_model(sys.argv[2]), some)), "provenance": provenance({}, {}, {})}
+    path = Path(__file__).parents[1] / "results" / "bench" / f"agreement_{asked.name}.json"
+    atomic_write(path, json.dumps(record, indent=1, default=str) + "\n")
