@@ -1,4 +1,4 @@
-"""Whether rankings by a model in lower precision agree with float32. `python benchmarks/agreeing.py CE_FOLDER BE_FOLDER DATASET [IMAGES]` measures it on trained
+"""Whether rankings by a model in lower precision agree with float32: `python benchmarks/agreeing.py CE_FOLDER BE_FOLDER DATASET [IMAGES]` does so for trained
 models and writes `results/bench/agreement_<dataset>.json`."""
 
 from __future__ import annotations

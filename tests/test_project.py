@@ -1,6 +1,8 @@
 """The project's own files: pins, environment.yml, import walls, module sizes, exports."""
 
+import hashlib
 import importlib
+import json
 import re
 import shutil
 import subprocess
@@ -109,3 +111,10 @@ def test_nothing_is_unpickled() -> None:
         source = module.read_text()
         assert not re.search(r"allow_pickle=True|\b(import|from) (pickle|joblib|dill)\b", source), module
         assert source.count("torch.load(") == source.count("weights_only=True"), module
+
+
+@pytest.mark.parametrize("record", sorted((ROOT / "results").glob("*/*.provenance.json")), ids=lambda path: f"{path.parent.name}-{path.name.split('.')[0]}")
+def test_committed_results_are_those_that_their_record_names(record: Path) -> None:
+    """All but the executed notebooks, which are not committed."""
+    outputs = {name: known for name, known in json.loads(record.read_text()).get("outputs", {}).items() if not name.startswith("notebooks/")}
+    assert {name: hashlib.sha256((record.parent / name).read_bytes()).hexdigest() for name in outputs} == outputs
