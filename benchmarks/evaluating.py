@@ -64,4 +64,5 @@ def _compared(name: str, model: RetrievalModel, dataset: Dataset) -> dict[str, A
     def as_published() -> object:
         return [score_candidates(published, dataset, [ranking]) for ranking in bi_encode(published, dataset, K).values()]
 
-    return side_by_side(f"evaluation with COOP: {name}, bf16", as_published, lambda: cooperate(engine, engine, dataset, K), 1, AT_LEAST, warm_up=0)
+    return side_by_side(f"evaluation with COOP: {name}, {engine.precision}", as_published, lambda: cooperate(engine, engine, dataset, K), 3, AT_LEAST,
+                        warm_up=0)  # fmt: skip
