@@ -15,7 +15,6 @@ from mmr_kit.data.regions import Regions
 
 THREADS = 2
 MINILM = Sizes(layers=6, width=384)
-BERT_BASE = Sizes()
 
 
 def precisions() -> Iterator[str]:

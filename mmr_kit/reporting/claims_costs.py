@@ -14,7 +14,7 @@ import numpy as np
 
 from mmr_kit.reporting.claims import Claims, judge
 from mmr_kit.reporting.comparisons import Parts
-from mmr_kit.reporting.evidence import Finding, Verdict, all_of, not_measured
+from mmr_kit.reporting.evidence import Finding, all_of, not_measured, verdict_of
 from mmr_kit.reporting.paper import paper_table
 from mmr_kit.reporting.timings import BE, CE, COOP, Timing, duration
 from mmr_kit.retrieval.metrics import interval_of
@@ -142,7 +142,8 @@ def _small_embeddings(costs: Costs) -> Parts:
     else:
         kilobytes, gigabytes = costs.bytes_each / 1e3, costs.bytes_each * LARGE / 1e9
         holds = round(kilobytes) == KILOBYTES and round(gigabytes) == GIGABYTES
-        parts.append(("size", Finding(_verdict(holds, not holds), f"{kilobytes:.3f} KB an embedding, {gigabytes:.3f} GB a million, needed: 3 and 3, rounded")))
+        told = f"{kilobytes:.3f} KB an embedding, {gigabytes:.3f} GB a million, needed: 3 and 3, rounded"
+        parts.append(("size", Finding(verdict_of(holds, not holds), told)))
     for device, printed in PRINTED_DEVICE.items():
         limit = _printed(3, COOP, printed, LARGE)
         ways = dict.fromkeys(way for _, way in costs.places())
@@ -162,10 +163,6 @@ def _slope(times: Sequence[float], sizes: Sequence[float]) -> float:
 def _within(draws: np.ndarray, value: float, band: tuple[float, float], told: str, form: Callable[[float], str] = "{:,.4g}".format) -> Finding:
     """The interval lies in the band, or outside, or across its edge."""
     value, low, high = interval_of(draws, value)
-    verdict = _verdict(band[0] < low and high < band[1], high <= band[0] or low >= band[1])
+    verdict = verdict_of(band[0] < low and high < band[1], high <= band[0] or low >= band[1])
     needed = f"above {form(band[0])}" if band[1] == np.inf else f"at most {form(band[1])}" if not band[0] else f"{form(band[0])} to {form(band[1])}"
     return Finding(verdict, f"{told} {form(value)} [{form(low)}, {form(high)}], needed: {needed}".strip())
-
-
-def _verdict(holds: bool, fails: bool) -> Verdict:
-    return Verdict.SUPPORTED if holds else Verdict.NOT_SUPPORTED if fails else Verdict.INCONCLUSIVE
