@@ -48,6 +48,7 @@ def regenerate(
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Compute again what is up to date. (Trained models still come from the cache.)")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would run, and why.")] = False,
+    one_gpu: Annotated[bool, typer.Option("--one-gpu", help="Wait for a GPU that no other such run holds, and use that alone.")] = False,
     results: Results = None,
 ) -> None:
     """Compute the tables of a profile again.
@@ -58,8 +59,10 @@ def regenerate(
 
     Example: mmr regenerate --profile demo --only table1_main_results -p seeds=3
     """
-    from mmr_kit import notebooks
+    from mmr_kit import notebooks, slots
 
+    if one_gpu:
+        slots.take_one()
     folder = results or notebooks.RESULTS
     try:
         computed = notebooks.regenerate(profile, only or (), _assignments(parameter or []), force, dry_run, results=folder)

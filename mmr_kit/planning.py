@@ -10,17 +10,13 @@ from __future__ import annotations
 import contextlib
 import io
 import json
-import os
-import platform
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from mmr_kit import experiments, slots
-from mmr_kit.cache import cache_dir, identity_hash
+from mmr_kit.cache import identity_hash
 from mmr_kit.errors import InputError
 from mmr_kit.notebooks import NOTEBOOKS, RESULTS, Task, tasks
 from mmr_kit.profiles import read_notebook
@@ -70,7 +66,5 @@ def carry_out(file: Path, training: str) -> None:
         raise InputError(f"{file}: no plan ({' '.join(str(fault).split())}); write one with `mmr plan`") from None
     if training not in recipes:
         raise InputError(f"{file}: holds no training {training!r}; plan again")
-    gpus = [str(number) for number in range(torch.cuda.device_count())]
-    if len(gpus) > 1 and not os.environ.get("CUDA_VISIBLE_DEVICES"):  # which SLURM sets
-        slots.take(gpus, cache_dir() / "slots" / platform.node())
+    slots.take_one()
     experiments.train([recipes[training]], workers=1)
