@@ -15,7 +15,7 @@ import psutil
 
 from tests.kills.scenarios import Scenario
 
-PATIENCE = 15.0  # seconds in which children must notice that their parent is gone
+PATIENCE = 60.0  # seconds in which children must notice that their parent is gone; one that is importing PyTorch, on a busy machine, does so afterwards
 LONGEST = 600.0
 IN_A_ROW = 4  # kills at most before it may run to its end
 
