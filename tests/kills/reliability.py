@@ -33,8 +33,8 @@ def _kills(record: dict[str, Any]) -> list[str]:
             f"{total['children_killed']} times it hit a child process, else the program itself. ({total['ended_before']} more came too late, "
             "when the program had ended; they do not count.) After one to four kills in a row the same command was run to its end, "
             f"{total['runs_to_the_end']} times in all. Of the {total['files_compared']:,} files left then (weights, tables, run files, stores) "
-            "**none differed by a byte** from an undisturbed run's. No process outlived its parent by more than a minute, and no lock or half-written file had to be removed "
-            "by hand. (Where one of these fails, no record is written.)", "",
+            "**none differed by a byte** from an undisturbed run's. No process outlived its parent by more than a minute, and no lock or half-written "
+            "file had to be removed by hand. (Where one of these fails, no record is written.)", "",
             *_table(["program", "seconds undisturbed", "kills", "of a child", "runs to the end", "files compared"], rows)]  # fmt: skip
 
 
