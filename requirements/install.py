@@ -70,9 +70,10 @@ def install(extras: list[str]) -> None:
         print(f"installing the kit's packages into {VENV} (Python {sys.version.split()[0]}; a few minutes, once)", flush=True)
         RECORD.unlink(missing_ok=True)
         venv.create(VENV, clear=True, symlinks=True, with_pip=True)
+        torch = without_hash(pinned("requirements/run.txt"))
+        pip("--no-deps", *torch)  # first, and by its exact version: nothing else may choose another build of it
         hashed("run")
-        # After the others, so that of torch's own dependencies only the libraries of a CUDA build are still to be had, in the versions that it pins.
-        pip("-c", "requirements/run.txt", *without_hash(pinned("requirements/run.txt")))
+        pip("-c", "requirements/run.txt", *torch)  # what is still to be had are the libraries of a CUDA build, in the versions that it pins
         record = {"base": base}
         RECORD.write_text(json.dumps(record))
     for name, content in {"kit": digest("pyproject.toml"), **contents}.items():
