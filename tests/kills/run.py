@@ -11,6 +11,7 @@ import sys
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 from mmr_kit.cache import atomic_write, cache_dir
@@ -18,7 +19,7 @@ from mmr_kit.data.datasets import load_dataset
 from mmr_kit.reporting import provenance
 from tests.kills.killing import kill_often
 from tests.kills.reliability import write
-from tests.kills.scenarios import ROOT, SCENARIOS
+from tests.kills.scenarios import ROOT, SCENARIOS, Scenario
 
 RECORD = ROOT / "results" / "reliability" / "faults.json"
 
@@ -40,8 +41,14 @@ def _wants() -> None:
     atomic_write(RECORD.with_name("wants.json"), json.dumps({"files": told}, indent=1) + "\n")
 
 
+def _killed(scenario: Scenario, kills: int, seed: int) -> dict[str, Any]:
+    told = kill_often(scenario, kills, seed)
+    print(f"{scenario.name:<26} {kills} kills, {told['runs_to_the_end']} runs to the end, {told['files_compared']} files compared: all the same", flush=True)
+    return told
+
+
 def main() -> None:
-    """Shares the kills among the scenarios; ends with the error of the first that fails."""
+    """Shares the kills among the scenarios; ends with the error of the first that fails, when the others have been through."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--seed", type=int, default=0)
@@ -51,12 +58,10 @@ def main() -> None:
         load_dataset(name)  # generated once
     shares = [asked.kills // len(SCENARIOS) + (number < asked.kills % len(SCENARIOS)) for number in range(len(SCENARIOS))]
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        told = list(pool.map(kill_often, SCENARIOS, shares, [asked.seed] * len(SCENARIOS)))
+        told = list(pool.map(_killed, SCENARIOS, shares, [asked.seed] * len(SCENARIOS)))
     atomic_write(Path(RECORD), json.dumps({"programs": told, "seed": asked.seed, "provenance": provenance({}, {}, {})}, indent=1) + "\n")
     _wants()
     write()
-    for each in told:
-        print(f"{each['scenario']:<18} {each['kills']} kills, {each['runs_to_the_end']} runs to the end, {each['files_compared']} files compared: all the same")
 
 
 if __name__ == "__main__":

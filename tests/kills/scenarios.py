@@ -16,7 +16,7 @@ from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[2]
 MMR = [sys.executable, "-m", "mmr_kit.cli"]
-TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--local-addr", "127.0.0.1", "--nproc-per-node", "2", "-m", "mmr_kit.cli"]
+TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--local-addr", "127.0.0.1", "--nproc-per-node", "2", "-m", "mmr_kit.cli", "--"]
 SIZES = ["-p", "ce_steps=6", "-p", "be_steps=6", "-p", "joint_steps=6", "-p", "lambdas=0.5"]
 
 ENCODE = """
