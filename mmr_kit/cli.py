@@ -60,9 +60,10 @@ def regenerate(
     Example: mmr regenerate --profile demo --only table1_main_results -p seeds=3
     """
     from mmr_kit import notebooks, slots
+    from mmr_kit.cache import cache_dir
 
     if one_gpu:
-        slots.take_one()
+        slots.take_one(cache_dir() / "slots")
     folder = results or notebooks.RESULTS
     try:
         computed = notebooks.regenerate(profile, only or (), _assignments(parameter or []), force, dry_run, results=folder)

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from mmr_kit import experiments, slots
-from mmr_kit.cache import identity_hash
+from mmr_kit.cache import cache_dir, identity_hash
 from mmr_kit.errors import InputError
 from mmr_kit.notebooks import NOTEBOOKS, RESULTS, Task, tasks
 from mmr_kit.profiles import read_notebook
@@ -66,5 +66,5 @@ def carry_out(file: Path, training: str) -> None:
         raise InputError(f"{file}: no plan ({' '.join(str(fault).split())}); write one with `mmr plan`") from None
     if training not in recipes:
         raise InputError(f"{file}: holds no training {training!r}; plan again")
-    slots.take_one()
+    slots.take_one(cache_dir() / "slots")
     experiments.train([recipes[training]], workers=1)

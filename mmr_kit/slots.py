@@ -11,18 +11,16 @@ from pathlib import Path
 import torch
 from filelock import FileLock, Timeout
 
-from mmr_kit.cache import cache_dir
-
 PAUSE = 0.5  # seconds between two rounds
 
 _held: list[FileLock] = []  # until this process ends, however it does
 
 
-def take_one() -> None:
-    """Take a free GPU where this machine has several and none is chosen yet, as SLURM does."""
+def take_one(folder: Path) -> None:
+    """Take a free GPU where this machine has several and none is chosen yet, as SLURM does; the locks lie in `folder`, which machines may share."""
     gpus = [str(number) for number in range(torch.cuda.device_count())]
     if len(gpus) > 1 and not os.environ.get("CUDA_VISIBLE_DEVICES"):
-        take(gpus, cache_dir() / "slots" / platform.node())
+        take(gpus, folder / platform.node())
 
 
 def take(gpus: Sequence[str], folder: Path) -> str:
