@@ -16,7 +16,7 @@ html_title, html_theme = "mmr_kit", "furo"
 html_show_sourcelink = False
 extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.viewcode", "sphinx-mathjax-offline"]
 include_patterns = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md", "RELIABILITY.md", "docs/*.md", "docs/api/*.md", "notebooks/*.ipynb",
-                    "notebooks/teaching/*.ipynb", "results/*/REPORT.md"]
+                    "notebooks/teaching/*.ipynb", "results/*/REPORT.md", "results/bench/*.md"]
 root_doc = "docs/index"
 suppress_warnings = ["ref.python"]  # a name that two modules have is no link
 default_role = "py:obj"  # docstrings name things in single backticks
