@@ -5,6 +5,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from mmr_kit import started  # looks who this process's parent is
+
 if TYPE_CHECKING:
     from mmr_kit.data.datasets import load_dataset
     from mmr_kit.errors import InputError

@@ -29,6 +29,7 @@ from torch import distributed as processes
 
 from mmr_kit import cache
 from mmr_kit.errors import InputError
+from mmr_kit.started import STARTED_BY
 
 T = TypeVar("T")
 PATIENCE = timedelta(minutes=30)  # with one another: for as long they wait where a machine has lost its power or its network, and then give up
@@ -39,7 +40,7 @@ def count() -> int:
     if not processes.is_torchelastic_launched():
         return 1
     if not processes.is_initialized():
-        threading.Thread(target=_end_with, args=[os.getppid()], daemon=True).start()
+        threading.Thread(target=_end_with, args=[STARTED_BY], daemon=True).start()
         PartialState(timeout=PATIENCE)
     return processes.get_world_size()
 

@@ -189,9 +189,16 @@ def test_the_command_trains_once_and_survives_the_death_of_a_process(kept_data: 
     RetrievalModel.load(tmp_path / "model")
 
 
-def test_no_process_outlives_torchrun(kept_data: Any, tmp_path: Path) -> None:
-    *_, started, ranks = begun(kept_data, tmp_path)
-    time.sleep(5)
+@pytest.mark.parametrize("importing", [False, True])
+def test_no_process_outlives_torchrun(kept_data: Any, tmp_path: Path, importing: bool) -> None:
+    if importing:  # torchrun dies while they are on their way to the first step
+        started = torchrun("-m", "mmr_kit.cli", "train", "CE", "--dataset", kept_data.manifest, "--match-batch-size", "8", MMR_CACHE_DIR=str(tmp_path))
+        while len(ranks := psutil.Process(started.pid).children()) < 2:
+            time.sleep(0.05)
+        time.sleep(1)
+    else:
+        *_, started, ranks = begun(kept_data, tmp_path)
+        time.sleep(5)
     assert all(rank.is_running() for rank in ranks), "they end by themselves, and the test says nothing"
     started.kill()
     left = psutil.wait_procs(ranks, timeout=30)[1]
