@@ -59,10 +59,12 @@ def regenerate(
 
     Example: mmr regenerate --profile demo --only table1_main_results -p seeds=3
     """
-    from mmr_kit import notebooks, slots
-    from mmr_kit.cache import cache_dir
+    from mmr_kit import notebooks
 
     if one_gpu:
+        from mmr_kit import slots
+        from mmr_kit.cache import cache_dir
+
         slots.take_one(cache_dir() / "slots")
     folder = results or notebooks.RESULTS
     try:

@@ -54,7 +54,8 @@ def make_recipes(datasets: Iterable[str], start: str, steps: Mapping[str, int], 
             raise InputError(f"{model} is to be trained for {count} steps; give at least 1")
     datasets = list(datasets)
     starts = dict.fromkeys(datasets, start)
-    of_start = {name: value for name, value in settings.items() if name not in VARIED or name == "train_images"}  # which a small training set's has to be
+    # A model for few training images has seen no others before.
+    of_start = {name: value for name, value in settings.items() if name not in VARIED or name == "train_images"}
     for method, count in (("PRETRAINING", pretrain_steps), ("BE", alignment_steps)):
         if count:
             starts = dict(zip(datasets, map(str, train(Recipe(method, name, starts[name], count, **of_start) for name in datasets)), strict=True))

@@ -1,4 +1,4 @@
-"""A kill at a random moment of a program of each kind but notebooks, which take longest; `make faults` kills all, and two hundred times."""
+"""A kill at a random moment of four programs; `make faults` kills all of them, two hundred times unless it is told another number."""
 
 from __future__ import annotations
 
