@@ -154,6 +154,11 @@ def training_record(recipe: Recipe) -> dict[str, Any]:
     return record
 
 
+def dev_score(recipe: Recipe) -> float:
+    """The dev score of a trained model, mean R@1 of both directions: the best of its training, whose weights were kept."""
+    return max(point["dev score"] for point in training_record(recipe)["curve"] if "dev score" in point)
+
+
 def ranking_incidents(evaluation: Evaluation) -> list[str]:
     """What went wrong in a finished evaluation, in words."""
     path = evaluation.folder() / INCIDENTS

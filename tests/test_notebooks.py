@@ -26,6 +26,7 @@ from mmr_kit.notebooks import NotebookError, regenerate, tasks
 from mmr_kit.profiles import NOTEBOOKS, declared_parameters, find_profiles, load_profile
 from mmr_kit.reporting import read_results
 from mmr_kit.reporting.checks import CheckFailed, check_reference
+from mmr_kit.reporting.provenance import git_state
 
 Nbval = Callable[..., subprocess.CompletedProcess[str]]  # see conftest.py
 PARAMETERS = 'results_dir = ""\nprofile = ""\nsteps = 3\nrate = 0.1\nname = "x"\nfast = True'
@@ -130,6 +131,15 @@ def test_results_appear_and_are_made_once(kit: Kit) -> None:
     assert {name for name in kit.files() if name.startswith("runs/")} == {"runs/7.run"}
     kit.add("good", PARAMETERS, "x = 1", WRITE)
     assert "changed since: notebook" in kit.run(dry_run=True, overrides={"steps": "7"})
+
+
+def test_the_provenance_of_a_notebook_that_writes_none_is_that_of_the_source_and_the_machine(kit: Kit) -> None:
+    kit.add("plain", PARAMETERS, "from pathlib import Path\nPath(results_dir, 'a.csv').write_text('1')")
+    kit.run()
+    record = json.loads((kit.results / "demo" / "plain.provenance.json").read_text())
+    assert record["git"] == git_state()
+    assert {"cpu", "packages", "written", "identity", "outputs"} <= set(record)
+    assert "peak_memory" not in record, "it would be the runner's"
 
 
 def test_other_data_are_noticed(kit: Kit, small_data: Any) -> None:

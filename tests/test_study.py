@@ -14,6 +14,7 @@ import pytest
 import torch
 from transformers import BertConfig
 
+from mmr_kit import study
 from mmr_kit.data.datasets import load_dataset
 from mmr_kit.data.regions import Regions, write_region_store
 from mmr_kit.errors import InputError
@@ -23,6 +24,7 @@ from mmr_kit.models.batches import TrainingPairs
 from mmr_kit.models.losses import match_loss
 from mmr_kit.models.m3p import M3P
 from mmr_kit.models.miniature import write_checkpoints
+from mmr_kit.models.mining import Miner
 from mmr_kit.models.retrieval_model import RetrievalModel
 from mmr_kit.models.starts import word_tokenizer
 from mmr_kit.reporting import Results, headline, read_results
@@ -224,7 +226,7 @@ def test_folds_are_averaged(recipes: dict[Any, Any], small_data: Any, tmp_path: 
     publish(results, str(tmp_path / "out"), "table1", [be_of, ce_of], {}, title="x", table=plain_table(headline(rows)), figures={})
 
 
-def test_match_losses_are_those_that_training_minimises(recipes: dict[Any, Any], small_data: Any) -> None:
+def test_match_losses_are_those_that_training_minimises(recipes: dict[Any, Any], small_data: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     recipe = replace(recipes["CE", str(small_data.manifest), 0], match_batch_size=6)
     dev = load_dataset(recipe.dataset, "dev")
     model = recipe.model()
@@ -232,10 +234,15 @@ def test_match_losses_are_those_that_training_minimises(recipes: dict[Any, Any],
     for step in range(2):
         batch = TrainingPairs(dev, 6, recipe.seed).with_replaced(step)
         expected += [match_loss(model.match_logits(batch.captions, batch.images), torch.tensor(batch.matches).long()).item()] * len(batch.captions)
-    assert match_losses([recipe], batches=2)[1] == pytest.approx(sum(expected) / len(expected), rel=1e-4)
+    of_train, of_dev = match_losses([recipe], batches=2)
+    assert of_train.shape == of_dev.shape == (1, len(expected))
+    assert of_dev.mean() == pytest.approx(sum(expected) / len(expected), rel=1e-4)
     mined = replace(recipe, mined_by=str(recipes["BE", recipe.dataset, 0].folder()))
     recipes["BE", recipe.dataset, 0].model()
-    assert match_losses([mined], batches=2) != match_losses([recipe], batches=2)
+    pools = []
+    monkeypatch.setattr(study, "Miner", lambda model, dataset: pools.append(len(dataset.image_ids)) or Miner(model, dataset))
+    assert not np.allclose(match_losses([mined, mined], batches=2)[1], of_dev)
+    assert len(set(pools)) == 1, "among more images a miner finds nearer ones"
 
 
 def test_settings_and_departures_come_from_the_parameters_of_a_notebook() -> None:

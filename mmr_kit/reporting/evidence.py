@@ -28,10 +28,11 @@ class Verdict(StrEnum):
     SUPPORTED = "supported"
     NOT_SUPPORTED = "not supported"
     INCONCLUSIVE = "inconclusive"
+    NOT_MEASURED = "not measured"
 
     @property
     def symbol(self) -> str:
-        return {"supported": "✓", "not supported": "✗", "inconclusive": "?"}[self.value]
+        return {"supported": "✓", "not supported": "✗", "inconclusive": "?", "not measured": "–"}[self.value]
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,6 @@ class Finding:
 
 Values = np.ndarray | Sequence[np.ndarray]
 Test = Callable[..., Finding]
-WORST_FIRST = (Verdict.NOT_SUPPORTED, Verdict.INCONCLUSIVE, Verdict.SUPPORTED)
 
 
 def by_far(*printed: float) -> float:
@@ -127,15 +127,22 @@ def all_of(findings: Mapping[str, Finding]) -> Finding:
     return Finding(worst(list(findings.values())), "; ".join(f"{name}: {finding.text}" for name, finding in findings.items()))
 
 
+def beside(finding: Finding, others: Mapping[str, Finding]) -> Finding:
+    """A finding with others told beside it that do not count."""
+    return Finding(finding.verdict, "; ".join([finding.text, *(f"{name}: {other.text} (does not count)" for name, other in others.items())]))
+
+
 def worst(findings: Sequence[Finding]) -> Verdict:
-    """Not supported if any is not, supported if all are, inconclusive otherwise."""
-    verdicts = {finding.verdict for finding in findings} or {Verdict.INCONCLUSIVE}
-    return next(verdict for verdict in WORST_FIRST if verdict in verdicts)
+    """Not supported if any is not, supported if all are, not measured if none was, inconclusive otherwise."""
+    verdicts = {finding.verdict for finding in findings} or {Verdict.NOT_MEASURED}
+    if Verdict.NOT_SUPPORTED in verdicts:
+        return Verdict.NOT_SUPPORTED
+    return verdicts.pop() if len(verdicts) == 1 else Verdict.INCONCLUSIVE
 
 
 def not_measured(what: str) -> Finding:
-    """The evidence is not there: inconclusive, and said so."""
-    return Finding(Verdict.INCONCLUSIVE, f"not measured ({what})")
+    """The evidence is not there, and what is missing."""
+    return Finding(Verdict.NOT_MEASURED, f"not measured ({what})")
 
 
 def apart(a: Sequence[np.ndarray], b: Sequence[np.ndarray]) -> tuple[list[np.ndarray], list[np.ndarray]]:

@@ -49,7 +49,7 @@ def html_report(profile: str, about: str, sections: Sequence[Section], not_judge
 def counted(sections: Sequence[Section], not_judged: Sequence[Claim]) -> list[tuple[str, str, int]]:
     """(symbol, verdict, how many claims): the measured ones, those judged on quoted numbers alone, and last those that were not judged."""
     counts = Counter((claim.verdict, claim.told_basis) for section in sections for claim in section.claims)
-    measured = [(verdict.symbol, str(verdict), counts[verdict, ""]) for verdict in Verdict]
+    measured = [(verdict.symbol, str(verdict), counts[verdict, ""]) for verdict in Verdict if verdict != Verdict.NOT_MEASURED or counts[verdict, ""]]
     quoted = [(verdict.symbol, f"{verdict} {basis}", count) for (verdict, basis), count in counts.items() if basis]
     return [*measured, *quoted, ("–", "not judged here", len(not_judged))]
 

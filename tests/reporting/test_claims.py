@@ -16,7 +16,7 @@ from mmr_kit.reporting.claims_table1 import METHODS, SPECS, judge_table1
 from mmr_kit.reporting.evidence import MARGIN, Finding, Verdict
 from mmr_kit.reporting.measured import Measured
 
-SUPPORTED, NOT_SUPPORTED, INCONCLUSIVE = Verdict
+SUPPORTED, NOT_SUPPORTED, INCONCLUSIVE, NOT_MEASURED = Verdict
 PAPER_LIKE = {  # R@1, R@5, R@10 of a world that behaves as the paper says
     "CE": (0.70, 0.90, 0.95), "BE": (0.60, 0.88, 0.94), "SEP+COOP": (0.71, 0.90, 0.95),
     "JOINT+COOP": (0.75, 0.92, 0.96), "JOINT+CE": (0.75, 0.92, 0.96), "JOINT+BE": (0.60, 0.88, 0.94),
@@ -47,7 +47,9 @@ def world(measure: Any) -> World:
         ([SUPPORTED, SUPPORTED], SUPPORTED),
         ([SUPPORTED, INCONCLUSIVE], INCONCLUSIVE),
         ([SUPPORTED, INCONCLUSIVE, NOT_SUPPORTED], NOT_SUPPORTED),
-        ([], INCONCLUSIVE),
+        ([], NOT_MEASURED),
+        ([NOT_MEASURED, NOT_MEASURED], NOT_MEASURED),
+        ([SUPPORTED, NOT_MEASURED], INCONCLUSIVE),
     ],
 )
 def test_parts_make_a_claim(parts: list[Verdict], verdict: Verdict) -> None:
@@ -117,12 +119,12 @@ def test_half_the_parameters(joint: int, verdict: Verdict) -> None:
     assert f"JOINT {joint:,} / (CE + BE) 1,990 = " in judged.evidence[0]
 
 
-def test_what_was_not_measured_is_inconclusive_and_says_so(world: World) -> None:
+def test_what_was_not_measured_says_so(world: World) -> None:
     judged = judge_table1(world({"CE": PAPER_LIKE["CE"]}), {})
-    assert judged["T1-1"].verdict == INCONCLUSIVE
-    assert judged["T1-1"].evidence[0] == "a image retrieval: not measured (no BE) ?"
-    assert judged["T1-8"].verdict == INCONCLUSIVE
-    assert judge_table1([], {})["T1-1"].verdict == INCONCLUSIVE
+    assert judged["T1-1"].verdict == NOT_MEASURED
+    assert judged["T1-1"].evidence[0] == "a image retrieval: not measured (no BE) –"
+    assert judged["T1-8"].verdict == NOT_MEASURED
+    assert judge_table1([], {})["T1-1"].verdict == NOT_MEASURED
 
 
 def test_quoted_claims_are_labelled() -> None:

@@ -73,7 +73,7 @@ def test_the_gallery_is_chosen_for_each_training(measure: Any) -> None:
 
 def test_nothing_was_measured() -> None:
     variants = [{"method": "BE", "k": 10}, {"method": "CE", "collection": ""}]
-    assert compare([], variants, told, label="x") == [("x", Finding(Verdict.INCONCLUSIVE, "not measured (no BE k 10, CE)"))]
+    assert compare([], variants, told, label="x") == [("x", Finding(Verdict.NOT_MEASURED, "not measured (no BE k 10, CE)"))]
 
 
 def test_a_question_that_is_not_precise(measure: Any) -> None:

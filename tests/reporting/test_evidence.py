@@ -24,7 +24,7 @@ from mmr_kit.reporting.evidence import (
     rises,
 )
 
-SUPPORTED, NOT_SUPPORTED, INCONCLUSIVE = Verdict
+SUPPORTED, NOT_SUPPORTED, INCONCLUSIVE, NOT_MEASURED = Verdict
 
 
 def values(share: float, queries: int = 2000, seed: int = 0) -> np.ndarray:
@@ -155,7 +155,7 @@ def test_what_is_kept(kept: tuple[float, float], verdict: Verdict) -> None:
         ([0.4, 0.5, 0.6], SUPPORTED),
         ([0.6, 0.5, 0.4], NOT_SUPPORTED),
         ([0.4, 0.7, 0.6], NOT_SUPPORTED),
-        ([0.5], INCONCLUSIVE),
+        ([0.5], NOT_MEASURED),
     ],
 )
 def test_a_rise(shares: list[float], verdict: Verdict) -> None:
