@@ -51,7 +51,7 @@ def machine_notes(sizes: Sizes, batch: int) -> list[str]:
     record = provenance({}, {}, {})
     gpu = f", {record['device']}" if record["cuda"] else ""
     return [f"Random weights and inputs: OSCAR, {sizes}. Region features are in memory. Throughputs are those of batches of {batch}; "
-            "the published code takes up to 512.",
+            "the published code takes up to 512. With random weights nearly all candidates are near-ties; that the kit settles these in float32 is left out.",
             f"{torch.get_num_threads()} thread(s) of {record['cpu']} ({record['cpu_capability']}){gpu}; PyTorch {record['packages']['torch']}."]  # fmt: skip
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -48,6 +49,11 @@ class Engine(Embedder):
             self._of_regions = beside_int8(self.precision, backbone.device, "no")
         elif precision == "int8":
             raise InputError(f"a {backbone.kind} model cannot be computed in int8; choose another precision")
+
+    @cached_property
+    def exact(self) -> Engine | None:
+        """The same in float32, with weights of its own, made when it is first asked for; None for one that computes in float32."""
+        return Engine(self.model) if self.precision != "no" else None
 
     def score_pairs(self, captions: Sequence[str], images: Sequence[Regions], batch_size: int = 512) -> np.ndarray:
         """As `RetrievalModel.score_pairs`."""

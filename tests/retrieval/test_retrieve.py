@@ -166,3 +166,36 @@ def test_refuses() -> None:
     model.vectors[0][1] = np.inf
     with pytest.raises(InputError, match="embeddings hold NaN"):
         bi_encode(model, gallery)
+
+
+class Coarse(Table):
+    """Match probabilities of odds that are a little off; its `exact` self knows them."""
+
+    def __init__(self, exact: Table, off: float) -> None:
+        super().__init__(*exact.scores.shape)
+        odds = np.log(exact.scores / (1 - exact.scores)) + off * np.random.default_rng(5).uniform(-1, 1, exact.scores.shape)
+        self.exact: Table | None = exact
+        self.scores, self.vectors = (1 / (1 + np.exp(-odds))).astype(np.float32), exact.vectors
+
+
+def test_near_ties_are_settled_by_the_exact_scores() -> None:
+    gallery, exact = Gallery(40, 60), Table(60, 40)
+    exact.scores = np.random.default_rng(3).uniform(0.3, 0.7, exact.scores.shape).astype(np.float32)
+    coarse = Coarse(exact, off=0.02)
+    retrieved = list(bi_encode(exact, gallery, 20).values())
+    expected, found = (score_candidates(model, gallery, retrieved) for model in (exact, coarse))
+    again = [pair for pair, times in exact.scored.items() if times == 2]
+    assert 0 < len(again) < len(exact.scored) / 4, "only those in doubt"
+    coarse.exact = None
+    unsettled = score_candidates(coarse, gallery, retrieved)
+    firsts = [[int(matches.argmax()) for scored in of for matches in scored.matches] for of in (expected, found, unsettled)]
+    assert firsts[0] == firsts[1] != firsts[2]
+
+
+def test_scores_of_exactly_one_are_settled_too() -> None:
+    gallery, exact = Gallery(4, 4), Table(4, 4)
+    exact.scores = np.linspace(0.9, 0.99, 16, dtype=np.float32).reshape(4, 4)
+    coarse = Coarse(exact, off=0)
+    coarse.scores = np.ones((4, 4), dtype=np.float32)
+    (scored, _) = score_candidates(coarse, gallery, list(bi_encode(exact, gallery, 4).values()))
+    assert np.concatenate(scored.matches).max() < 1
