@@ -3,21 +3,18 @@ models and writes `results/bench/agreement_<dataset>.json`."""
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 import lengths
 import numpy as np
+import recording
 import torch
 
-from mmr_kit.cache import atomic_write
 from mmr_kit.data.datasets import RetrievalDataset, load_dataset
 from mmr_kit.models.engine import Engine
 from mmr_kit.models.retrieval_model import RetrievalModel, load_model
-from mmr_kit.reporting import provenance
 from mmr_kit.retrieval.contracts import Model
 from mmr_kit.retrieval.rerank import score_candidates
 from mmr_kit.retrieval.retrieve import bi_encode
@@ -74,6 +71,5 @@ if __name__ == "__main__":
     torch.set_num_threads(lengths.THREADS)
     asked = load_dataset(sys.argv[3])
     some = asked.subset(int(sys.argv[4])) if len(sys.argv) > 4 else asked
-    record = {"results": list(agreement_of_precisions(load_model(sys.argv[1]), load_model(sys.argv[2]), some)), "provenance": provenance({}, {}, {})}
-    path = Path(__file__).parents[1] / "results" / "bench" / f"agreement_{asked.name}.json"
-    atomic_write(path, json.dumps(record, indent=1, default=str) + "\n")
+    results = list(agreement_of_precisions(load_model(sys.argv[1]), load_model(sys.argv[2]), some))
+    recording.write(results, f"agreement_{asked.name}", f"Agreement of precisions on {asked.name}", "`python benchmarks/agreeing.py`")

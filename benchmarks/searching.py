@@ -1,7 +1,7 @@
 """Exact search of a million embeddings, against the published way and against FAISS, and the memory it takes.
 
 Published: the collection normalised at every query, one product, top-k. `python benchmarks/searching.py ITEMS` instead builds a collection of ITEMS
-embeddings on the disk and says how long a search of it takes and in how much memory (10,000,000 need 40 GB of disk).
+embeddings on the disk, searches it, and writes the memory that it took to `results/bench/from_disk.json` and `.md` (10,000,000 need 40 GB of disk).
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from typing import Any
 
 import faiss
 import numpy as np
+import recording
 import torch
 from timing import side_by_side
 
@@ -129,8 +130,8 @@ def memory(name: str, folder: Path, at_most: float) -> dict[str, Any]:
     return {"name": name, "at_most": at_most, **said}
 
 
-def from_disk(items: int) -> None:
-    """Build and search a collection of any size."""
+def from_disk(items: int) -> dict[str, Any]:
+    """Build and search a collection of any size; the result of `memory`."""
     torch.set_num_threads(THREADS)
     cache_dir().mkdir(parents=True, exist_ok=True)
     needed = items * (5 * WIDTH + 8)
@@ -140,8 +141,8 @@ def from_disk(items: int) -> None:
         start = time.perf_counter()
         Collection.build(Path(temporary) / "collection", embeddings("independent", items, seed=0))
         print(f"built in {time.perf_counter() - start:.0f} s", flush=True)
-        memory(f"resident memory: independent, {items} x {WIDTH}", Path(temporary) / "collection", MEMORY_FROM_DISK)
+        return memory(f"resident memory: independent, {items} x {WIDTH}", Path(temporary) / "collection", MEMORY_FROM_DISK)
 
 
 if __name__ == "__main__":
-    from_disk(int(sys.argv[1]))
+    recording.write([from_disk(int(sys.argv[1]))], "from_disk", "A collection searched from disk", f"`python benchmarks/searching.py {int(sys.argv[1])}`")

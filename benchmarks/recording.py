@@ -1,0 +1,40 @@
+"""The records of the benchmarks: `results/bench/<name>.json`, and as a table of what was asked and what was reached, `<name>.md`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from mmr_kit.cache import atomic_write
+from mmr_kit.reporting import provenance
+
+BENCH = Path(__file__).parents[1] / "results" / "bench"
+
+
+def as_table(record: dict[str, Any], title: str, command: str) -> str:
+    """Markdown: each result beside what was asked of it; what falls short is marked as missed."""
+    lines = [f"# {title}", "",
+             f"Written by {command} on {record['provenance']['cpu']}, {record['provenance']['threads']} threads. Ratios are of two medians measured in turn "
+             "in one run: the published way (or the one named) to the kit's.", "", "| measured | result | asked | |", "|---|--:|--:|---|"]  # fmt: skip
+    for result in record["results"]:
+        if "ratio" in result:
+            reached, asked, told = result["ratio"], result["at_least"], f"{result['ratio']:.1f} times"
+            wanted, holds = f"at least {asked:g}" if asked else "", reached >= asked
+        elif "tau" in result:
+            told, wanted = f"{result['top_1']:.1%}, tau {result['tau']:.4f}", f"{result['asked'][0]:.1%}, {result['asked'][1]:g}"
+            holds = result["top_1"] >= result["asked"][0] and result["tau"] >= result["asked"][1]
+        else:
+            value, unit, divisor = (result["bytes"], "GB", 1e9) if "bytes" in result else (result["p95"], "ms (95th percentile)", 1e-3)
+            told, wanted, holds = f"{value / divisor:.3g} {unit}", f"at most {result['at_most'] / divisor:.3g}", value <= result["at_most"]
+        lines.append(f"| {result['name']} | {told} | {wanted} | {'' if holds else '**missed**'} |")
+    return "\n".join(lines) + "\n"
+
+
+def write(results: list[dict[str, Any]], name: str, title: str, command: str) -> Path:
+    """Write results/bench/<name>.json, and the same as a table to <name>.md; returns the first."""
+    record = json.loads(json.dumps({"results": results, "provenance": provenance({}, {}, {})}, default=str))
+    path = BENCH / f"{name}.json"
+    atomic_write(path, json.dumps(record, indent=1) + "\n")
+    atomic_write(path.with_suffix(".md"), as_table(record, title, command))
+    return path
