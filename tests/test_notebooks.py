@@ -433,10 +433,11 @@ def test_notebook_has_parameters_and_opens_with_words(path: Path) -> None:
 
 
 def run_nbval(nbval: Nbval, path: Path, folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run nbval on a copy of a notebook with the smoke profile's parameters; results go to folder/results."""
+    """Run nbval on a copy of a notebook with the smoke profile's parameters, on MMR_NBVAL_THREADS threads (1); results go to folder/results."""
     (task,) = tasks("smoke", [path.stem])
     results = folder / "results"
     results.mkdir()
+    environment = {"OMP_NUM_THREADS": os.environ.get("MMR_NBVAL_THREADS", "1"), **environment}
     return nbval(nbformat.read(path, as_version=4), {**task.parameters, "results_dir": str(results)}, folder, **environment)
 
 
