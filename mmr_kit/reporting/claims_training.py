@@ -165,8 +165,8 @@ def more_candidates_help(measured: Sequence[Measured]) -> Parts:
 def judge_ablations(measured: Sequence[Measured], losses: Mapping[str, tuple[np.ndarray, np.ndarray]] | None = None) -> Claims:
     """Judge X-1, X-2, X-3 and X-5 on the methods named at the head of this module.
 
-    losses: {method: (on training batches, on dev batches)}, float (seeds, batches) each, of the two CE trainings (see `study.match_losses`), for X-3's overfitting;
-    without it only R@1 is judged.
+    losses: {method: (on training batches, on dev batches)}, float (seeds, batches) each, of the two CE trainings (see `study.match_losses`), for X-3's
+    overfitting; without it only R@1 is judged.
     """
     specs: dict[str, Callable[[Ablations], Parts]] = {
         "X-1": of_cells(at_r1(STANDARD, greater, CLS_POOLING)),
