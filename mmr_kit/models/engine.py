@@ -52,7 +52,11 @@ class Engine(Embedder):
 
     @cached_property
     def exact(self) -> Engine | None:
-        """The same in float32, with weights of its own, made when it is first asked for; None for one that computes in float32."""
+        """The same in float32, with weights of its own, made when it is first asked for; None for one that computes in float32.
+
+        It settles near ties wherever match probabilities are ranked (see `retrieval.settling`); beyond the first of all that were scored, for a smaller k or a
+        combination of scores, the order is that of low precision.
+        """
         return Engine(self.model) if self.precision != "no" else None
 
     def score_pairs(self, captions: Sequence[str], images: Sequence[Regions], batch_size: int = 512) -> np.ndarray:

@@ -11,14 +11,11 @@ import numpy as np
 from mmr_kit.errors import InputError
 from mmr_kit.retrieval.contracts import Dataset, Model, Progress
 from mmr_kit.retrieval.ranking import Ranking
+from mmr_kit.retrieval.settling import settle
 
 PAIRS_AT_ONCE = 20_000  # bounds memory, and how often progress is reported
 AS_RELEASED = "NORM_ADD as released"
-NEAR, NEAREST = 0.05, 4
-"""Of a model that computes in low precision, candidates within NEAR of the best in log-odds (NEAREST at most) are scored again in float32.
-
-Chosen on Flickr8k's dev split: without, bf16 puts another candidate first for 0.3% of the queries and int8 for 1.8%; with 0.01 already for none.
-"""
+Rows = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 
 
 @dataclass(frozen=True)
@@ -84,10 +81,7 @@ def _normalised(scores: np.ndarray, low: np.floating[Any]) -> np.ndarray:
 
 
 def score_candidates(model: Model, dataset: Dataset, rankings: Sequence[Ranking], progress: Progress | None = None) -> list[Candidates]:
-    """The match probability of `model` for every candidate of each ranking; a pair that occurs in several rankings is scored once.
-
-    Where `model` computes in low precision and has its float32 self as `exact` (see `Engine`), that one settles which of nearly equal candidates is first.
-    """
+    """The match probability of `model` for every candidate of each ranking; a pair that occurs in several rankings is scored once."""
     caption_row = {caption_id: row for row, caption_id in enumerate(dataset.caption_ids)}
     image_row = {image_id: row for row, image_id in enumerate(dataset.image_ids)}
     per_ranking = []
@@ -96,36 +90,30 @@ def score_candidates(model: Model, dataset: Dataset, rankings: Sequence[Ranking]
         pairs = [(item, query) if flipped else (query, item) for query, items in zip(ranking.query_ids, ranking.candidate_ids, strict=True) for item in items]
         per_ranking.append(np.array([(caption_row[caption], image_row[image]) for caption, image in pairs]))
     unique, back = np.unique(np.concatenate(per_ranking), axis=0, return_inverse=True)
-    scores = score_pairs(model, dataset, len(unique), lambda pairs: (unique[pairs, 0], unique[pairs, 1]), progress)
-    pair_of = back.ravel()
-    if (exact := getattr(model, "exact", None)) is not None:
-        tied = unique[doubtful := _near_ties(scores, pair_of, [len(items) for ranking in rankings for items in ranking.candidate_ids])]
-        scores[doubtful] = score_pairs(exact, dataset, len(tied), lambda pairs: (tied[pairs, 0], tied[pairs, 1]))
-    scores = scores[pair_of]
-    scored, start, images = [], 0, len(dataset.query_ids("text_retrieval"))
+    counts = [len(items) for ranking in rankings for items in ranking.candidate_ids]
+    of_queries = np.split(back.ravel(), np.cumsum(counts)[:-1])
+    scores = score_pairs(model, dataset, len(unique), lambda pairs: (unique[pairs, 0], unique[pairs, 1]), of_queries, progress)
+    scored, images = [], len(dataset.query_ids("text_retrieval"))
+    matches = iter([scores[pairs] for pairs in of_queries])
     for ranking in rankings:
-        counts = [len(items) for items in ranking.candidate_ids]
-        matches = np.split(scores[start : start + sum(counts)], np.cumsum(counts)[:-1])
-        scored.append(Candidates(ranking.direction, ranking.query_ids, ranking.candidate_ids, ranking.scores, matches, images))
-        start += sum(counts)
+        of_ranking = [next(matches) for _ in ranking.query_ids]
+        scored.append(Candidates(ranking.direction, ranking.query_ids, ranking.candidate_ids, ranking.scores, of_ranking, images))
     return scored
 
 
-def _near_ties(scores: np.ndarray, pair_of: np.ndarray, counts: Sequence[int]) -> np.ndarray:
-    """The pairs that may be first of their query: scores of pairs, (pairs,); the pair of each candidate, query after query; candidates of each query."""
-    chances = np.clip(scores.astype(np.float64), 1e-7, 1 - 1e-7)
-    odds = np.log(chances / (1 - chances))[pair_of]
-    near: list[np.ndarray] = []
-    for candidates in np.split(np.arange(len(pair_of)), np.cumsum(counts)[:-1]):
-        best = candidates[np.argsort(-odds[candidates], kind="stable")[:NEAREST]]
-        tied = best[odds[best] >= odds[best[:1]] - NEAR]
-        near += [pair_of[tied]] if len(tied) > 1 else []
-    return np.unique(np.concatenate(near)) if near else np.zeros(0, dtype=int)
+def score_pairs(model: Model, dataset: Dataset, count: int, rows: Rows, lists: Sequence[np.ndarray], progress: Progress | None = None) -> np.ndarray:
+    """Match probabilities (count,); rows(pair numbers) -> their caption rows and image rows in the data set.
+
+    lists: the pairs of each query. Where `model` computes in low precision, its float32 self settles which of nearly equal ones is first (see `settling`).
+    """
+    scores = _score_pairs(model, dataset, count, rows, progress)
+    if (exact := getattr(model, "exact", None)) is not None:
+        settle(scores, lists, lambda pairs: _score_pairs(exact, dataset, len(pairs), lambda some: rows(pairs[some])))
+    return scores
 
 
-def score_pairs(model: Model, dataset: Dataset, count: int, rows: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]],
-                progress: Progress | None = None) -> np.ndarray:
-    """Match probabilities (count,), a bounded number of pairs at a time; rows(pair numbers) -> their caption rows and image rows in the data set."""
+def _score_pairs(model: Model, dataset: Dataset, count: int, rows: Rows, progress: Progress | None = None) -> np.ndarray:
+    """A bounded number of pairs at a time."""
     texts, image_ids = dataset.texts, dataset.image_ids
     scores = np.empty(count, dtype=np.float32)
     for start in range(0, count, PAIRS_AT_ONCE):

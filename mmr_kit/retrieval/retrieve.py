@@ -59,7 +59,8 @@ def cross_encode(model: Model, dataset: Dataset, progress: Progress | None = Non
 
 def _cross_encode(model: Model, dataset: Dataset, progress: Progress | None) -> dict[str, Ranking]:
     shape = len(dataset.texts), len(dataset.image_ids)
-    grid = score_pairs(model, dataset, shape[0] * shape[1], lambda pairs: np.divmod(pairs, shape[1]), progress).reshape(shape)
+    pairs = np.arange(shape[0] * shape[1]).reshape(shape)
+    grid = score_pairs(model, dataset, pairs.size, lambda some: np.divmod(some, shape[1]), [*pairs, *pairs.T], progress).reshape(shape)
     return {direction: _ranked(direction, dataset, grid if direction == "image_retrieval" else grid.T) for direction in DIRECTIONS}
 
 

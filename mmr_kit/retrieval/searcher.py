@@ -15,6 +15,7 @@ from mmr_kit.retrieval.contracts import Dataset, Model
 from mmr_kit.retrieval.ranking import DIRECTIONS, Ranking
 from mmr_kit.retrieval.rerank import Candidates
 from mmr_kit.retrieval.search import search
+from mmr_kit.retrieval.settling import settle
 
 QUERY = "query"  # the id of the one query
 
@@ -84,8 +85,16 @@ class Searcher:
 
     def matches(self, model: Model, direction: str, query: Any, items: Sequence[str]) -> np.ndarray:
         """Match probability (items,) of the query with each item."""
-        queries, contents = [query] * len(items), [self._content(direction, item) for item in items]
-        return model.score_pairs(*((queries, contents) if direction == "image_retrieval" else (contents, queries)))
+
+        def score(model: Model, rows: np.ndarray) -> np.ndarray:
+            queries, contents = [query] * len(rows), [self._content(direction, items[row]) for row in rows]
+            return model.score_pairs(*((queries, contents) if direction == "image_retrieval" else (contents, queries)))
+
+        rows = np.arange(len(items))
+        scores = score(model, rows)
+        if (exact := getattr(model, "exact", None)) is not None:
+            settle(scores, [rows], lambda some: score(exact, some))
+        return scores
 
     def _content(self, direction: str, item: str) -> Any:
         return self.dataset.regions[item] if direction == "image_retrieval" else self._texts[item]

@@ -13,6 +13,7 @@ from mmr_kit.retrieval import retrieve as module
 from mmr_kit.retrieval.ranking import DIRECTIONS, Ranking
 from mmr_kit.retrieval.rerank import score_candidates
 from mmr_kit.retrieval.retrieve import bi_encode, cooperate, cross_encode, retrieve, search_images
+from mmr_kit.retrieval.settling import log_odds
 from tests.retrieval.small_world import Gallery, Table
 
 
@@ -169,33 +170,49 @@ def test_refuses() -> None:
 
 
 class Coarse(Table):
-    """Match probabilities of odds that are a little off; its `exact` self knows them."""
+    """Match probabilities whose odds are a little off, by noise and by as much for all candidates of a query; its `exact` self knows them."""
 
-    def __init__(self, exact: Table, off: float) -> None:
+    def __init__(self, exact: Table, noise: float, shared: float = 0) -> None:
         super().__init__(*exact.scores.shape)
-        odds = np.log(exact.scores / (1 - exact.scores)) + off * np.random.default_rng(5).uniform(-1, 1, exact.scores.shape)
+        rng = np.random.default_rng(5)
+        odds = log_odds(exact.scores) + noise * rng.uniform(-1, 1, exact.scores.shape) + shared * rng.uniform(-1, 1, (len(exact.scores), 1))
         self.exact: Table | None = exact
         self.scores, self.vectors = (1 / (1 + np.exp(-odds))).astype(np.float32), exact.vectors
 
 
-def test_near_ties_are_settled_by_the_exact_scores() -> None:
+def firsts(rankings: dict[str, Ranking]) -> list[str]:
+    return [items[0] for ranking in rankings.values() for items in ranking.candidate_ids]
+
+
+@pytest.mark.parametrize(("shared", "again"), [(0, 0.25), (0.3, 0.8)])
+def test_near_ties_are_settled_by_exact_scores(shared: float, again: float) -> None:
     gallery, exact = Gallery(40, 60), Table(60, 40)
     exact.scores = np.random.default_rng(3).uniform(0.3, 0.7, exact.scores.shape).astype(np.float32)
-    coarse = Coarse(exact, off=0.02)
-    retrieved = list(bi_encode(exact, gallery, 20).values())
-    expected, found = (score_candidates(model, gallery, retrieved) for model in (exact, coarse))
-    again = [pair for pair, times in exact.scored.items() if times == 2]
-    assert 0 < len(again) < len(exact.scored) / 4, "only those in doubt"
+    coarse = Coarse(exact, 0.02, shared)
+    for ranked in (lambda model: cooperate(exact, model, gallery, 20), lambda model: cross_encode(model, gallery)):
+        exact.scored.clear()
+        expected = ranked(exact)
+        whole = exact.scored.total()
+        found = ranked(coarse)
+        assert 0 < exact.scored.total() - whole < again * whole, "only those in doubt"
+        assert max(exact.scored.values()) == 2, "none is scored again twice"
+        for direction in DIRECTIONS[: 1 if shared else 2]:  # the captions among which an image is to choose have an error each
+            assert firsts({direction: found[direction]}) == firsts({direction: expected[direction]})
     coarse.exact = None
-    unsettled = score_candidates(coarse, gallery, retrieved)
-    firsts = [[int(matches.argmax()) for scored in of for matches in scored.matches] for of in (expected, found, unsettled)]
-    assert firsts[0] == firsts[1] != firsts[2]
+    assert firsts(cooperate(exact, coarse, gallery, 20)) != firsts(cooperate(exact, exact, gallery, 20))
 
 
-def test_scores_of_exactly_one_are_settled_too() -> None:
-    gallery, exact = Gallery(4, 4), Table(4, 4)
-    exact.scores = np.linspace(0.9, 0.99, 16, dtype=np.float32).reshape(4, 4)
-    coarse = Coarse(exact, off=0)
-    coarse.scores = np.ones((4, 4), dtype=np.float32)
-    (scored, _) = score_candidates(coarse, gallery, list(bi_encode(exact, gallery, 4).values()))
-    assert np.concatenate(scored.matches).max() < 1
+def test_a_searcher_settles_as_all_others_do() -> None:
+    gallery, exact = Gallery(40, 60), Table(60, 40)
+    exact.scores = np.random.default_rng(3).uniform(0.3, 0.7, exact.scores.shape).astype(np.float32)
+    coarse = Coarse(exact, 0.02)
+    answers = [search_images(text, exact, gallery, 20, coarse)[1].candidate_ids[0][0] for text in gallery.texts]
+    assert answers == firsts(cooperate(exact, exact, gallery, 20))[: len(answers)]
+
+
+def test_probabilities_of_one_are_settled_however_many_there_are() -> None:
+    gallery, exact = Gallery(8, 8), Table(8, 8)
+    exact.scores = np.linspace(0.9, 0.99, 64, dtype=np.float32).reshape(8, 8)
+    coarse = Coarse(exact, 0)
+    coarse.scores = np.ones((8, 8), dtype=np.float32)
+    assert firsts(cooperate(exact, coarse, gallery, 8)) == firsts(cooperate(exact, exact, gallery, 8))
