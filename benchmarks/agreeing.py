@@ -3,8 +3,10 @@ models and writes `results/bench/agreement_<dataset>.json`."""
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import lengths
@@ -15,6 +17,7 @@ import torch
 from mmr_kit.data.datasets import RetrievalDataset, load_dataset
 from mmr_kit.models.engine import Engine
 from mmr_kit.models.retrieval_model import RetrievalModel, load_model
+from mmr_kit.recipes import Recipe
 from mmr_kit.retrieval.contracts import Model
 from mmr_kit.retrieval.rerank import score_candidates
 from mmr_kit.retrieval.retrieve import bi_encode
@@ -36,12 +39,12 @@ def agreement_of_precisions(reranker: RetrievalModel, retriever: RetrievalModel,
         if engine.precision != precision:
             print(f"agreement on {dataset.name}, {precision}: not measured, since this model is computed in float32 then", flush=True)
             continue
-        settling, engine.exact = _Counting(engine.exact), None
-        unsettled = matches(engine)
-        engine.exact = settling if settling.model else None
+        first_pass, settling = _Counting(engine), _Counting(engine.exact) if engine.exact else None
+        unsettled = matches(first_pass)
+        engine.exact = settling
         found = matches(engine)
         top_1, before = (float((each.argmax(1) == expected.argmax(1)).mean()) for each in (found, unsettled))
-        tau, settled = float(np.mean([kendall(*pair) for pair in zip(expected, found, strict=True)])), settling.pairs / expected.size
+        tau, settled = float(np.mean([kendall(*pair) for pair in zip(expected, found, strict=True)])), settling.pairs / first_pass.pairs if settling else 0.0
         missed = "" if top_1 >= TOP_1 and tau >= TAU else ", MISSED"
         print(f"agreement on {dataset.name}, {precision}: {len(found)} queries, first candidate {100 * top_1:.2f} %, tau {tau:.4f} "
               f"(asked: {100 * TOP_1} %, {TAU}{missed}); {100 * before:.2f} % before {100 * settled:.1f} % were settled in float32", flush=True)  # fmt: skip
@@ -52,11 +55,10 @@ def agreement_of_precisions(reranker: RetrievalModel, retriever: RetrievalModel,
 class _Counting:
     """A model that counts the pairs it scores."""
 
-    def __init__(self, model: Engine | None) -> None:
+    def __init__(self, model: Engine) -> None:
         self.model, self.pairs = model, 0
 
     def score_pairs(self, captions: Sequence[str], images: Sequence[Any]) -> np.ndarray:
-        assert self.model is not None
         self.pairs += len(captions)
         return self.model.score_pairs(captions, images)
 
@@ -67,9 +69,16 @@ def kendall(one: np.ndarray, other: np.ndarray) -> float:
     return float((signs[0] * signs[1]).sum() / np.sqrt(np.abs(signs[0]).sum() * np.abs(signs[1]).sum()))
 
 
+def described(folder: str) -> str:
+    """A trained model in words."""
+    recipe = Recipe(**json.loads((Path(folder) / "training.json").read_text())["recipe"])
+    return f"{recipe.label}, {recipe.steps} steps"
+
+
 if __name__ == "__main__":
     torch.set_num_threads(lengths.THREADS)
-    asked = load_dataset(sys.argv[3])
+    reranker, retriever, asked = load_model(sys.argv[1]), load_model(sys.argv[2]), load_dataset(sys.argv[3])
     some = asked.subset(int(sys.argv[4])) if len(sys.argv) > 4 else asked
-    results = list(agreement_of_precisions(load_model(sys.argv[1]), load_model(sys.argv[2]), some))
-    recording.write(results, f"agreement_{asked.name}", f"Agreement of precisions on {asked.name}", "`python benchmarks/agreeing.py`")
+    results = list(agreement_of_precisions(reranker, retriever, some))
+    title = f"{described(sys.argv[1])}, in lower precision: its order of the candidates of {described(sys.argv[2])}"
+    recording.write(results, f"agreement_{asked.name}", title, "`python benchmarks/agreeing.py`")

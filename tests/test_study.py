@@ -227,21 +227,21 @@ def test_folds_are_averaged(recipes: dict[Any, Any], small_data: Any, tmp_path: 
 
 
 def test_match_losses_are_those_that_training_minimises(recipes: dict[Any, Any], small_data: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    recipe = replace(recipes["CE", str(small_data.manifest), 0], match_batch_size=6)
+    recipe = replace(recipes["CE", str(small_data.manifest), 0], match_batch_size=4)
     dev = load_dataset(recipe.dataset, "dev")
     model = recipe.model()
     expected = []
     for step in range(2):
-        batch = TrainingPairs(dev, 6, recipe.seed).with_replaced(step)
+        batch = TrainingPairs(dev, 4, recipe.seed).with_replaced(step)
         expected.append(match_loss(model.match_logits(batch.captions, batch.images), torch.tensor(batch.matches).long()).item())
-    of_train, of_dev = match_losses([recipe], batches=2)
+    of_train, of_dev = match_losses([recipe])
     assert of_train.shape == (1, 2)
     assert of_dev[0] == pytest.approx(expected, rel=1e-4)
     mined = replace(recipe, mined_by=str(recipes["BE", recipe.dataset, 0].folder()))
     recipes["BE", recipe.dataset, 0].model()
     pools = []
     monkeypatch.setattr(study, "Miner", lambda model, dataset: pools.append(len(dataset.image_ids)) or Miner(model, dataset))
-    assert not np.allclose(match_losses([mined, mined], batches=2)[1], of_dev)
+    assert not np.allclose(match_losses([mined, mined])[1], of_dev)
     assert len(set(pools)) == 1, "among more images a miner finds nearer ones"
 
 

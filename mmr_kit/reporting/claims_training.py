@@ -26,7 +26,7 @@ from mmr_kit.reporting.evidence import (
     rises,
     verdict_of,
 )
-from mmr_kit.reporting.measured import Measured, base_name, values_of
+from mmr_kit.reporting.measured import Measured, base_name, select, values_of
 from mmr_kit.retrieval.metrics import paired_bootstrap
 
 METHODS = ("CE", "BE", "SEP+COOP", "JOINT+COOP")
@@ -129,13 +129,14 @@ def ance_brings_nothing(measured: Sequence[Measured]) -> Parts:
     """BE with the hardest negatives of the batch is at least as good as with ANCE's. Where ANCE's is below a random negative, its training failed and says
     nothing of its negatives."""
 
-    def test(in_batch: np.ndarray, ance: np.ndarray, at_random: np.ndarray) -> Finding:
-        finding, failed = at_least(in_batch, ance), greater(at_random, ance)
-        if failed.verdict != Verdict.SUPPORTED:
+    def test(in_batch: np.ndarray, ance: np.ndarray, *at_random: np.ndarray) -> Finding:
+        finding, failed = at_least(in_batch, ance), [greater(values, ance) for values in at_random]
+        if not failed or failed[0].verdict != Verdict.SUPPORTED:
             return finding
-        return Finding(Verdict.INCONCLUSIVE, f"{finding.text}, but ANCE's training failed: it is below a random negative, {failed.text}")
+        return Finding(Verdict.INCONCLUSIVE, f"{finding.text}, but ANCE's training failed: it is below a random negative, {failed[0].text}")
 
-    return compare(measured, methods(STANDARD, ANCE, RANDOM_NEGATIVE), test)
+    at_random = [RANDOM_NEGATIVE] if select(measured, method=RANDOM_NEGATIVE) else []
+    return compare(measured, methods(STANDARD, ANCE, *at_random), test)
 
 
 def hard_negatives_overfit(ablations: Ablations) -> Parts:

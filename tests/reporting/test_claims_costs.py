@@ -55,7 +55,7 @@ def test_the_fast_way_is_told_and_does_not_count() -> None:
     judged = judge_table3(Costs(published + fast, growth))
     for claim in ("T3-1", "T3-2", "T3-3"):
         assert judged[claim].verdict == Verdict.SUPPORTED
-        assert all("; fast: " in line and line.endswith("(does not count) ✓") for line in judged[claim].evidence)
+        assert all(" [does not count: fast: " in line and line.endswith("] ✓") for line in judged[claim].evidence)
     assert judge_table3(Costs(fast))["T3-2"].verdict == Verdict.NOT_MEASURED
 
 
