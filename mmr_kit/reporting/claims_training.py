@@ -115,7 +115,7 @@ def judge_figure4(measured: Sequence[Measured]) -> Claims:
 
 @dataclass(frozen=True)
 class Ablations:
-    """What the ablations measure: their cells, and {method: losses of pairs of the training and of the dev split, float (seeds, pairs) each}."""
+    """What the ablations measure: their cells, and {method: losses on batches of the training and of the dev split, float (seeds, batches) each}."""
 
     measured: Sequence[Measured]
     losses: Mapping[str, tuple[np.ndarray, np.ndarray]]
@@ -165,7 +165,7 @@ def more_candidates_help(measured: Sequence[Measured]) -> Parts:
 def judge_ablations(measured: Sequence[Measured], losses: Mapping[str, tuple[np.ndarray, np.ndarray]] | None = None) -> Claims:
     """Judge X-1, X-2, X-3 and X-5 on the methods named at the head of this module.
 
-    losses: {method: (of training pairs, of dev pairs)}, float (seeds, pairs) each, of the two CE trainings (see `study.match_losses`), for X-3's overfitting;
+    losses: {method: (on training batches, on dev batches)}, float (seeds, batches) each, of the two CE trainings (see `study.match_losses`), for X-3's overfitting;
     without it only R@1 is judged.
     """
     specs: dict[str, Callable[[Ablations], Parts]] = {
