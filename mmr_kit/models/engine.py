@@ -32,9 +32,9 @@ class Engine(Embedder):
     """Does what its model does (`embed_texts`, `embed_images`, `score_pairs`), so it goes wherever a model goes: `cooperate(Engine(be), Engine(ce), dataset)`.
 
     precision: "no" (float32: the definition's results but for rounding), "bf16" or "fp16" (half-precision products; float32 on a processor that has no
-    instructions for them), or "int8" (see `int8`; on the CPU). On a CPU a narrow model is computed in float32, which is as fast. The weights are taken when
-    the engine is made: make a new one after training. `packed` is False where the backbone is no Transformer of the usual kind (CLIP, or one of a user's own
-    that computes in another way): then the model itself computes.
+    instructions for them), or "int8" (see `int8`; for a CPU without such instructions: where it has them, bf16 is faster and nearer to float32). On a CPU a
+    narrow model is computed in float32, which is as fast. The weights are taken when the engine is made: make a new one after training. `packed` is False
+    where the backbone is no Transformer of the usual kind (CLIP, or one of a user's own that computes in another way): then the model itself computes.
     """
 
     def __init__(self, model: RetrievalModel, precision: str = "no") -> None:
