@@ -29,6 +29,7 @@ from mmr_kit.data.fingerprints import data_identity
 from mmr_kit.errors import InputError
 from mmr_kit.needs import check_needs, datasets_of
 from mmr_kit.profiles import NOTEBOOKS, SUPPLIED, Scalar, declared_parameters, effective_parameters, load_profile, near, read_notebook, runner_settings
+from mmr_kit.reporting.provenance import provenance
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "results"
@@ -224,7 +225,7 @@ def _execute(task: Task, folder: Path) -> None:
 def _publish(task: Task, folder: Path, seconds: float) -> None:
     """Move finished results into place, the provenance last: until it is there they do not count as finished."""
     earlier = _read_json(task.provenance).get("outputs", {})
-    record = _read_json(folder / task.provenance.name)
+    record = _read_json(folder / task.provenance.name) or _of_machine()
     (folder / task.provenance.name).unlink(missing_ok=True)
     outputs = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()}
     record |= {"identity": task.identity, "outputs": {name: file_hash(path) for name, path in outputs.items()}, "wall_time_s": round(seconds, 1)}
@@ -235,6 +236,11 @@ def _publish(task: Task, folder: Path, seconds: float) -> None:
     for name in set(earlier) - set(outputs):
         (task.results / name).unlink(missing_ok=True)
     atomic_write(task.provenance, json.dumps(record, indent=1, ensure_ascii=False) + "\n")
+
+
+def _of_machine() -> dict[str, Any]:
+    """The provenance of a notebook that wrote none: the source and the machine, which are this process's, too."""
+    return {name: value for name, value in provenance({}, {}, {}).items() if name not in ("parameters", "data_hashes", "durations", "peak_memory")}
 
 
 @contextlib.contextmanager

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 VARIED = ("train_images", "half_size", "negatives", "pooling", "mined_by")  # settings by which a fine-tuning differs from the paper's
+PUBLISHED_STEPS = {"CE": "100k", "BE": "30k", "JOINT": "60k"}
 Key = tuple[str, str, int]  # trained model ("CE", "BE", "JOINT"), data set, seed
 
 
@@ -54,7 +55,8 @@ def make_recipes(datasets: Iterable[str], start: str, steps: Mapping[str, int], 
             raise InputError(f"{model} is to be trained for {count} steps; give at least 1")
     datasets = list(datasets)
     starts = dict.fromkeys(datasets, start)
-    of_start = {name: value for name, value in settings.items() if name not in VARIED or name == "train_images"}  # which a small training set's has to be
+    # A model for few training images has seen no others before.
+    of_start = {name: value for name, value in settings.items() if name not in VARIED or name == "train_images"}
     for method, count in (("PRETRAINING", pretrain_steps), ("BE", alignment_steps)):
         if count:
             starts = dict(zip(datasets, map(str, train(Recipe(method, name, starts[name], count, **of_start) for name in datasets)), strict=True))
@@ -91,10 +93,11 @@ def departures(parameters: Mapping[str, Any], published_start: str = "OSCAR", re
     dropped = f", {of['region_dropout']:.0%} of the region features dropped in training" if of["region_dropout"] else ""
     released = dict.fromkeys(f"{recipe.method} on {recipe.dataset}" for recipe in recipes if not recipe.steps)
     rate_of_be = f" (BE {of['be_learning_rate']:g})" if of["be_learning_rate"] else ""
+    steps = {model: of[f"{model.lower()}_steps"] for model in PUBLISHED_STEPS if f"{model.lower()}_steps" in of}
     return [f"Ours: {of['seeds']} seed(s); start: {of['start']} (the paper's: {published_start}){pretraining}.",
-            f"Steps: CE {of['ce_steps']}, BE {of['be_steps']}, JOINT {of['joint_steps']}, learning rate {of['learning_rate']:g}{rate_of_be}, "
+            f"Steps: {', '.join(f'{model} {count}' for model, count in steps.items())}, learning rate {of['learning_rate']:g}{rate_of_be}, "
             f"{of['batch_size']} pairs a step, {of['match_batch_size']} and as many replaced ones for CE{dropped}; "
-            "the paper: 100k, 30k and 60k steps at 2e-5 or 5e-5, 128 pairs, and for CE 128 replaced ones more.",
+            f"the paper: {', '.join(PUBLISHED_STEPS[model] for model in steps)} steps at 2e-5 or 5e-5, 128 pairs, and for CE 128 replaced ones more.",
             *([f"Released, not trained here: {', '.join(released)}."] if released else []),
             *(f"{incident}." for incident in incidents(recipes))]  # fmt: skip
 
@@ -169,18 +172,24 @@ def measure_floor(results: Results, datasets: Iterable[str], galleries: Iterable
                 results.add_rankings({0: ranking}, gallery, method=FLOOR, trained_on=name, n_items=_searched(gallery, ranking.direction))
 
 
-def match_losses(recipes: Iterable[Recipe], batches: int = 16) -> tuple[float, float]:
-    """Mean match loss of trained CEs on training and on dev captions: on as many batches as asked for, their replaced pairs made as in the training."""
-    losses: dict[str, list[float]] = {"train": [], "dev": []}
+def match_losses(recipes: Iterable[Recipe], batches: int = 16) -> tuple[np.ndarray, np.ndarray]:
+    """Match losses of trained CEs on pairs of the training and of the dev split, float (recipes, pairs) each: as many batches as asked for, their replaced
+    pairs made as in the training, among equally many images of both splits (among more images a miner finds nearer ones)."""
+    losses: tuple[list[np.ndarray], list[np.ndarray]] = ([], [])
     for recipe in recipes:
         model, miner = recipe.model(), load_model(recipe.mined_by) if recipe.mined_by else None
-        for split, of_split in losses.items():
-            dataset = recipe.training_data() if split == "train" else load_dataset(recipe.dataset, split, recipe.languages)
-            pairs, near = TrainingPairs(dataset, recipe.match_batch_size, recipe.seed), Miner(miner, dataset) if miner else None
-            for batch in (pairs.with_replaced(step, near) for step in range(batches)):
-                matches = model.score_pairs(batch.captions, batch.images)
-                of_split += list(-np.log(np.maximum(np.where(batch.matches, matches, 1 - matches), 1e-7)))
-    return float(np.mean(losses["train"])), float(np.mean(losses["dev"]))
+        splits = (recipe.training_data(), load_dataset(recipe.dataset, "dev", recipe.languages))
+        images = min(len(split.image_ids) for split in splits)
+        for split, of_split in zip(splits, losses, strict=True):
+            pool = split.subset(images)
+            pairs, near = TrainingPairs(pool, recipe.match_batch_size, recipe.seed), Miner(miner, pool) if miner else None
+            made = [pairs.with_replaced(step, near) for step in range(batches)]
+            of_split.append(np.concatenate([_match_loss(model.score_pairs(batch.captions, batch.images), batch.matches) for batch in made]))
+    return np.stack(losses[0]), np.stack(losses[1])
+
+
+def _match_loss(probabilities: np.ndarray, matches: np.ndarray) -> np.ndarray:
+    return -np.log(np.maximum(np.where(matches, probabilities, 1 - probabilities), 1e-7))
 
 
 def publish(results: Results, folder: str, name: str, recipes: Iterable[Recipe], parameters: Mapping[str, Any], *, title: str, table: SideBySide,

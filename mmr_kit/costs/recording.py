@@ -33,15 +33,15 @@ def add_agreements(results: Results, device: str, k: int, agreements: Mapping[st
     notes = []
     for method, of_method in agreements.items():
         for images, found in of_method.items():
-            shares = {name: 100 * value for name, value in asdict(found).items() if name != "apart"}
+            shares = {name: 100 * value for name, value in asdict(found).items() if name not in ("apart", "queries")}
             for name, value in {**shares, "apart": found.apart}.items():
                 results.add(dataset=DATASET, method=method, backbone=f"oscar, {device}", collection=images_named(images), n_items=images, k=k,
                             direction="image_retrieval", metric=f"{name}{BETWEEN}", value=value)  # fmt: skip
             ties = f"{shares['near_tied']:.1f}% of neighbours are closer than {NEAR:g} ({shares['tied']:.1f}% equal)"
             notes.append(
                 f"Rankings of the two ways, {device}, {images:,} images, the first {k} {'reranked' if method == COOP else 'found'}: {shares['overlap']:.1f}% "
-                f"in common, the same order for {shares['same_order']:.0f}% of the queries and, near-ties aside, for {shares['excused']:.0f}%; {ties}; "
-                f"scores differ by at most {found.apart:.1g}."
+                f"in common, the same order for {shares['same_order']:.0f}% of the {found.queries} queries and, near-ties aside, for "
+                f"{shares['excused']:.0f}%; {ties}; scores differ by at most {found.apart:.1g}."
             )
     return notes
 
@@ -51,7 +51,7 @@ def machine_notes(sizes: Sizes, batch: int) -> list[str]:
     record = provenance({}, {}, {})
     gpu = f", {record['device']}" if record["cuda"] else ""
     return [f"Random weights and inputs: OSCAR, {sizes}. Region features are in memory. Throughputs are those of batches of {batch}; "
-            "the published code takes up to 512.",
+            "the published code takes up to 512. With random weights nearly all candidates are near-ties; that the kit settles these in float32 is left out.",
             f"{torch.get_num_threads()} thread(s) of {record['cpu']} ({record['cpu_capability']}){gpu}; PyTorch {record['packages']['torch']}."]  # fmt: skip
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from html import escape
 
@@ -12,6 +12,7 @@ from mmr_kit.reporting.markup import LEFT, STYLE, markdown_cell, tex
 
 Column = tuple[str, str, str]  # three levels of headings: data set, direction, metric in Table 1
 Line = tuple[str, str]  # group, method
+MARKS = "†‡§¶"
 
 
 @dataclass(frozen=True)
@@ -87,10 +88,9 @@ class SideBySide:
             lines += [f"**{markdown_cell(dataset)}**", ""] if dataset else []
             lines += ["| " + " | ".join(map(markdown_cell, head)) + " |", "|---" + "|--:" * width + "|"]
             rows = [(group, method, row[start : start + width]) for (group, method), row in zip(self.frame.index, self.frame.to_numpy(), strict=True)]
-            told = {group for group, _, row in rows if any(cell != Cell() for cell in row)}  # groups with a number in these columns
             last = ""
             for group, method, row in rows:
-                if group not in told:
+                if all(cell == Cell() for cell in row):  # was not measured on this data set
                     continue
                 if group != last:
                     lines.append(f"| **{markdown_cell(group)}** |" + " |" * width)
@@ -115,6 +115,11 @@ class SideBySide:
             lines.append(tex(method) + "".join(f" & {_tex_cell(cell)}" for cell in row) + r" \\")
         lines += [r"\bottomrule", r"\end{tabular}}", ""]
         return "\n".join([*lines, *(tex(text) + r"\par" for text in (self.caption, *self.notes) if text), ""])
+
+
+def footnotes(notes: Iterable[str]) -> dict[str, str]:
+    """Note -> the sign of it, a different one for each different note."""
+    return {note: MARKS[i % len(MARKS)] * (1 + i // len(MARKS)) for i, note in enumerate(dict.fromkeys(note for note in notes if note))}
 
 
 def _columns(frame: pd.DataFrame) -> list[Column]:

@@ -9,13 +9,13 @@ from functools import partial
 import numpy as np
 
 from mmr_kit.reporting.claims import Claims, judge
+from mmr_kit.reporting.claims_reranking import COOPERATIVE
 from mmr_kit.reporting.comparisons import PLACE, Judge, Parts, compare, methods
 from mmr_kit.reporting.evidence import Finding, Verdict, above_all, at_least, by_far, greater
 from mmr_kit.reporting.measured import DIRECTIONS, Measured, base_name, select, values_of
 from mmr_kit.reporting.paper import paper_table
 
 RETRIEVERS = ("BE", "SEP+COOP", "JOINT+COOP")
-COOPERATIVE = ("SEP+COOP", "JOINT+COOP")
 MERGED = "merged"
 IN_DOMAIN = "JOINT+COOP (In-Domain)"
 SMALL, LARGE, CAPTIONED = "Flickr30k", "MSCOCO", "CC"  # the paper's data sets

@@ -11,8 +11,23 @@ import numpy as np
 
 from mmr_kit.reporting.claims import Claims, judge
 from mmr_kit.reporting.comparisons import Judge, Parts, at_r1, compare, methods
-from mmr_kit.reporting.evidence import MARGIN, Finding, Test, Verdict, above_all, all_of, at_least, greater, keeps_more, not_measured, ratio_within, rises
+from mmr_kit.reporting.evidence import (
+    MARGIN,
+    Finding,
+    Test,
+    Verdict,
+    above_all,
+    all_of,
+    at_least,
+    greater,
+    keeps_more,
+    not_measured,
+    ratio_within,
+    rises,
+    verdict_of,
+)
 from mmr_kit.reporting.measured import Measured, base_name, values_of
+from mmr_kit.retrieval.metrics import paired_bootstrap
 
 METHODS = ("CE", "BE", "SEP+COOP", "JOINT+COOP")
 HALF_SIZE = ", half size"  # what follows the backbone's name
@@ -22,8 +37,8 @@ ABOUT_90_PERCENT = (0.8, 1.0)
 Figure 4 prints no numbers, and the paper hedges twice ("around", "~") because it speaks of several methods at once: so ten percent to either side. At 0.8
 a fifth would be lost, at 1.0 nothing; neither is about a tenth.
 """
-MEAN_POOLING, CLS_POOLING = "BE, mean pooling", "BE, [CLS] pooling"
-BHN, ANCE = "BE, hardest in batch", "BE, refreshed negatives (ANCE)"
+STANDARD = "BE, hardest in batch"  # the paper's: mean pooling, N = batch - 1
+CLS_POOLING, ANCE, RANDOM_NEGATIVE = "BE, [CLS] pooling", "BE, refreshed negatives (ANCE)", "BE, N = 1"
 UNTAGGED, TAGGED = "without tags", "with object tags"  # behind the method's name
 RANDOM, HARD = "CE, random replacement", "CE, hard negatives of BE"
 CANDIDATES = re.compile(r"BE, N = (\d+)")
@@ -100,33 +115,46 @@ def judge_figure4(measured: Sequence[Measured]) -> Claims:
 
 @dataclass(frozen=True)
 class Ablations:
-    """What the ablations measure: their cells, and {method: (train loss, dev loss) at the end of training}."""
+    """What the ablations measure: their cells, and {method: losses of pairs of the training and of the dev split, float (seeds, pairs) each}."""
 
     measured: Sequence[Measured]
-    losses: Mapping[str, tuple[float, float]]
+    losses: Mapping[str, tuple[np.ndarray, np.ndarray]]
 
 
 def of_cells(judged: Judge) -> Callable[[Ablations], Parts]:
     return lambda ablations: judged(ablations.measured)
 
 
+def ance_brings_nothing(measured: Sequence[Measured]) -> Parts:
+    """BE with the hardest negatives of the batch is at least as good as with ANCE's. Where ANCE's is below a random negative, its training failed and says
+    nothing of its negatives."""
+
+    def test(in_batch: np.ndarray, ance: np.ndarray, at_random: np.ndarray) -> Finding:
+        finding, failed = at_least(in_batch, ance), greater(at_random, ance)
+        if failed.verdict != Verdict.SUPPORTED:
+            return finding
+        return Finding(Verdict.INCONCLUSIVE, f"{finding.text}, but ANCE's training failed: it is below a random negative, {failed.text}")
+
+    return compare(measured, methods(STANDARD, ANCE, RANDOM_NEGATIVE), test)
+
+
 def hard_negatives_overfit(ablations: Ablations) -> Parts:
     """CE with random replacements is above CE with BE's hard negatives, whose dev loss exceeds its train loss by more (where the losses are known)."""
     parts = at_r1(RANDOM, greater, HARD)(ablations.measured)
     if RANDOM in ablations.losses and HARD in ablations.losses:
-        gaps = {method: dev - train for method, (train, dev) in ablations.losses.items()}
-        told = (f"{method}: train {ablations.losses[method][0]:.3f}, dev {ablations.losses[method][1]:.3f}" for method in (HARD, RANDOM))
-        verdict = Verdict.SUPPORTED if gaps[HARD] > gaps[RANDOM] else Verdict.NOT_SUPPORTED
-        parts.append(("loss on dev above train", Finding(verdict, "; ".join(told))))
+        losses = {method: ablations.losses[method] for method in (HARD, RANDOM)}
+        more, low, high = paired_bootstrap(*(dev - train for train, dev in losses.values()))
+        told = "; ".join(f"{method}: train {train.mean():.3f}, dev {dev.mean():.3f}" for method, (train, dev) in losses.items())
+        parts.append(("loss on dev above train", Finding(verdict_of(low > 0, high <= 0), f"{told}; by {more:+.3f} [{low:+.3f}, {high:+.3f}] more")))
     return parts
 
 
 def more_candidates_help(measured: Sequence[Measured]) -> Parts:
-    """R@1 of BE rises with the number N of negatives among which the hardest is sought."""
+    """R@1 of BE rises with the number N of negatives among which the hardest is sought, up to the whole batch."""
     numbers = sorted(int(found[1]) for name in values_of(measured, "method") if (found := CANDIDATES.fullmatch(name)))
-    if len(numbers) < 2:
-        return [("", not_measured("BE with at least two N is needed"))]
-    names = [f"N = {number}" for number in numbers]
+    if not numbers:
+        return [("", not_measured("BE with an N below the batch is needed"))]
+    names = [*(f"N = {number}" for number in numbers), STANDARD.removeprefix("BE, ")]
 
     def test(*values: np.ndarray) -> Finding:
         return rises(list(zip(names, values, strict=True)))
@@ -134,14 +162,15 @@ def more_candidates_help(measured: Sequence[Measured]) -> Parts:
     return compare(measured, methods(*(f"BE, {name}" for name in names)), test)
 
 
-def judge_ablations(measured: Sequence[Measured], losses: Mapping[str, tuple[float, float]] | None = None) -> Claims:
+def judge_ablations(measured: Sequence[Measured], losses: Mapping[str, tuple[np.ndarray, np.ndarray]] | None = None) -> Claims:
     """Judge X-1, X-2, X-3 and X-5 on the methods named at the head of this module.
 
-    losses: {method: (train loss, dev loss) at the end of training} of the two CE trainings, for X-3's overfitting; without it only R@1 is judged.
+    losses: {method: (of training pairs, of dev pairs)}, float (seeds, pairs) each, of the two CE trainings (see `study.match_losses`), for X-3's overfitting;
+    without it only R@1 is judged.
     """
     specs: dict[str, Callable[[Ablations], Parts]] = {
-        "X-1": of_cells(at_r1(MEAN_POOLING, greater, CLS_POOLING)),
-        "X-2": of_cells(at_r1(BHN, at_least, ANCE)),
+        "X-1": of_cells(at_r1(STANDARD, greater, CLS_POOLING)),
+        "X-2": of_cells(ance_brings_nothing),
         "X-3": hard_negatives_overfit,
         "X-5": of_cells(more_candidates_help),
     }

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from mmr_kit.errors import InputError
-from mmr_kit.reporting.cells import Cell, Column, Line, SideBySide
+from mmr_kit.reporting.cells import Cell, Column, Line, SideBySide, footnotes
 from mmr_kit.reporting.layouts import number_of
 from mmr_kit.reporting.paper import paper_table
 from mmr_kit.reporting.tables import frame_of
@@ -16,7 +16,6 @@ from mmr_kit.reporting.timings import BE, CE, COOP, duration, images_named
 
 METHODS = (BE, COOP, CE)
 EXTRAPOLATED = "*"
-MARKS = "†‡§¶"
 SIZES = {3: "collection_images", 4: "test_images"}
 GROUPS = {3: {"latency_s": "One query", "latency_p95_s": "95th percentile of the queries"}, 4: {"time_s": "Both directions, encoding included"}}
 PARTS = {"encoding_s": "encoding", "search_s": "search", "reranking_s": "reranking"}
@@ -32,7 +31,7 @@ def cost_table(number: int, rows: pd.DataFrame, notes: Sequence[str] = ()) -> Si
     """
     cells: dict[Column, dict[Line, Cell]] = {}
     printed = paper_table(number)
-    marks = {note: MARKS[place] for place, note in enumerate(dict.fromkeys(note for note in printed["erratum"] if note))}
+    marks = footnotes(printed["erratum"])
     for collection in dict.fromkeys(rows["collection"]):
         own = rows[rows["collection"] == collection]
         for row in own.to_dict("records"):

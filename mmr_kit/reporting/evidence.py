@@ -28,10 +28,11 @@ class Verdict(StrEnum):
     SUPPORTED = "supported"
     NOT_SUPPORTED = "not supported"
     INCONCLUSIVE = "inconclusive"
+    NOT_MEASURED = "not measured"
 
     @property
     def symbol(self) -> str:
-        return {"supported": "✓", "not supported": "✗", "inconclusive": "?"}[self.value]
+        return {"supported": "✓", "not supported": "✗", "inconclusive": "?", "not measured": "–"}[self.value]
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,6 @@ class Finding:
 
 Values = np.ndarray | Sequence[np.ndarray]
 Test = Callable[..., Finding]
-WORST_FIRST = (Verdict.NOT_SUPPORTED, Verdict.INCONCLUSIVE, Verdict.SUPPORTED)
 
 
 def by_far(*printed: float) -> float:
@@ -55,28 +55,28 @@ def by_far(*printed: float) -> float:
 def greater(a: Values, b: Values, by: float = 0.0) -> Finding:
     """a > b + by: the interval of a - b lies above `by` points, or does not reach above it, or holds it."""
     difference = _points(a, b)
-    verdict = _verdict(difference.low > by, difference.high <= by)
+    verdict = verdict_of(difference.low > by, difference.high <= by)
     return Finding(verdict, _told(a, b, difference) + (f", needed: above {by:g}" if by else ""))
 
 
 def at_least(a: Values, b: Values, margin: float = MARGIN) -> Finding:
     """a >= b - margin ("on a par with or above"; non-inferiority): the interval of a - b lies above -margin, or below it, or holds it."""
     difference = _points(a, b)
-    verdict = _verdict(difference.low > -margin, difference.high < -margin)
+    verdict = verdict_of(difference.low > -margin, difference.high < -margin)
     return Finding(verdict, f"{_told(a, b, difference)}, needed: above -{margin:g}")
 
 
 def equivalent(a: Values, b: Values, margin: float = MARGIN) -> Finding:
     """|a - b| < margin: two one-sided tests by the 95% interval (so each at 2.5%), which lies inside the margin, or outside it, or across its edge."""
     difference = _points(a, b)
-    verdict = _verdict(-margin < difference.low and difference.high < margin, difference.low >= margin or difference.high <= -margin)
+    verdict = verdict_of(-margin < difference.low and difference.high < margin, difference.low >= margin or difference.high <= -margin)
     return Finding(verdict, f"{_told(a, b, difference)}, needed: within ±{margin:g}")
 
 
 def ratio_within(a: np.ndarray, b: np.ndarray, band: tuple[float, float]) -> Finding:
     """Mean of a over mean of b lies in the band: so does its interval, or it lies outside, or across an edge (or b is 0 and there is no ratio)."""
     ratio, low, high = ratio_interval(a, b)
-    verdict = _verdict(band[0] < low and high < band[1], high <= band[0] or low >= band[1])
+    verdict = verdict_of(band[0] < low and high < band[1], high <= band[0] or low >= band[1])
     told = f"{_percent(a):.1f} / {_percent(b):.1f} = {ratio:.2f} [{low:.2f}, {high:.2f}]"
     return Finding(verdict, f"{told}, needed: {band[0]:.2f} to {band[1]:.2f}")
 
@@ -92,7 +92,7 @@ def keeps_more(a: np.ndarray, full_a: np.ndarray, b: np.ndarray, full_b: np.ndar
     (kept_a, draws_a), (kept_b, draws_b) = _ratio(a, full_a), _ratio(b, full_b)
     difference, low, high = (round(100 * value, 4) for value in interval_of(draws_a - draws_b, kept_a - kept_b))
     told = f"{100 * kept_a:.1f}% - {100 * kept_b:.1f}% = {difference:+.1f} [{low:+.1f}, {high:+.1f}]"
-    return Finding(_verdict(low > 0, high <= 0), told)
+    return Finding(verdict_of(low > 0, high <= 0), told)
 
 
 def rises(series: Sequence[tuple[str, Values]]) -> Finding:
@@ -127,15 +127,22 @@ def all_of(findings: Mapping[str, Finding]) -> Finding:
     return Finding(worst(list(findings.values())), "; ".join(f"{name}: {finding.text}" for name, finding in findings.items()))
 
 
+def beside(finding: Finding, others: Mapping[str, Finding]) -> Finding:
+    """A finding with others told beside it that do not count."""
+    return Finding(finding.verdict, "; ".join([finding.text, *(f"{name}: {other.text} (does not count)" for name, other in others.items())]))
+
+
 def worst(findings: Sequence[Finding]) -> Verdict:
-    """Not supported if any is not, supported if all are, inconclusive otherwise."""
-    verdicts = {finding.verdict for finding in findings} or {Verdict.INCONCLUSIVE}
-    return next(verdict for verdict in WORST_FIRST if verdict in verdicts)
+    """Not supported if any is not, supported if all are, not measured if none was, inconclusive otherwise."""
+    verdicts = {finding.verdict for finding in findings} or {Verdict.NOT_MEASURED}
+    if Verdict.NOT_SUPPORTED in verdicts:
+        return Verdict.NOT_SUPPORTED
+    return verdicts.pop() if len(verdicts) == 1 else Verdict.INCONCLUSIVE
 
 
 def not_measured(what: str) -> Finding:
-    """The evidence is not there: inconclusive, and said so."""
-    return Finding(Verdict.INCONCLUSIVE, f"not measured ({what})")
+    """The evidence is not there, and what is missing."""
+    return Finding(Verdict.NOT_MEASURED, f"not measured ({what})")
 
 
 def apart(a: Sequence[np.ndarray], b: Sequence[np.ndarray]) -> tuple[list[np.ndarray], list[np.ndarray]]:
@@ -146,7 +153,8 @@ def apart(a: Sequence[np.ndarray], b: Sequence[np.ndarray]) -> tuple[list[np.nda
     return left, right
 
 
-def _verdict(holds: bool, fails: bool) -> Verdict:
+def verdict_of(holds: bool, fails: bool) -> Verdict:
+    """Inconclusive where the evidence neither holds nor fails."""
     return Verdict.SUPPORTED if holds else Verdict.NOT_SUPPORTED if fails else Verdict.INCONCLUSIVE
 
 

@@ -35,7 +35,7 @@ def provenance(parameters: Mapping[str, Any], data_hashes: Mapping[str, str], du
         "cpu_capability": torch.backends.cpu.get_cpu_capability(),
         "cpu_count": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         "threads": torch.get_num_threads(),
-        "peak_memory": {"process": _peak(resource.RUSAGE_SELF), "children": _peak(resource.RUSAGE_CHILDREN)},
+        "peak_memory": {"process": _peak()},  # of children the system tells no more than what they inherited
         "durations": {name: round(seconds, 3) for name, seconds in durations.items()},
         "written": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     }
@@ -74,6 +74,6 @@ def _cpu_model() -> str:
     return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.processor() or platform.machine())
 
 
-def _peak(who: int) -> int:
+def _peak() -> int:
     """Peak resident memory in bytes (Linux counts in KiB, macOS in bytes)."""
-    return resource.getrusage(who).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)

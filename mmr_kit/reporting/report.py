@@ -50,7 +50,8 @@ def _markdown(profile: str, about: str, sections: Sequence[Section], missing: Se
     judged = [(f"[{markdown_cell(judged.claim.id)}](#{_slug(section.title)})", judged) for section in sections for judged in section.claims]
     if judged:
         parts.append("| id | the paper's claim | verdict |\n|---|---|---|")
-        parts += [f"| {link} | {markdown_cell(claim.claim.claim)} | {claim.verdict.symbol} {claim.verdict} |" for link, claim in judged]
+        parts += [f"| {link} | {markdown_cell(claim.claim.claim)} | {' '.join(filter(None, (claim.verdict.symbol, claim.verdict, claim.told_basis)))} |"
+                  for link, claim in judged]
         parts.append("")
     for section in sections:
         parts += [_one_level_down(section.markdown) if section.markdown else f"## {markdown_cell(section.title)}\n", _figures(section), _files(section)]
@@ -78,7 +79,8 @@ def _files(section: Section) -> str:
         links.append(f"[run files](runs/{section.short}/)")
     git, record = section.provenance.get("git"), section.provenance
     commit = git.get("commit") if isinstance(git, dict) else None
-    told = [f"commit {commit[:10]}" if isinstance(commit, str) else "", *(str(record.get(name, "")) for name in ("cpu", "written"))]
+    changed = " with changes" if isinstance(git, dict) and git.get("dirty") else ""
+    told = [f"commit {commit[:10]}{changed}" if isinstance(commit, str) else "", *(str(record.get(name, "")) for name in ("cpu", "written"))]
     computed = ", ".join(text for text in told if text)
     return (f"Files: {', '.join(links)}." if links else "") + (f" Computed: {markdown_cell(computed)}." if computed else "") + "\n"
 

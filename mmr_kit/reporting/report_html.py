@@ -47,9 +47,11 @@ def html_report(profile: str, about: str, sections: Sequence[Section], not_judge
 
 
 def counted(sections: Sequence[Section], not_judged: Sequence[Claim]) -> list[tuple[str, str, int]]:
-    """(symbol, verdict, how many claims), those not judged last."""
-    counts = Counter(claim.verdict for section in sections for claim in section.claims)
-    return [*((verdict.symbol, str(verdict), counts[verdict]) for verdict in Verdict), ("–", "not judged here", len(not_judged))]
+    """(symbol, verdict, how many claims): the measured ones, those judged on quoted numbers alone, and last those that were not judged."""
+    counts = Counter((claim.verdict, claim.told_basis) for section in sections for claim in section.claims)
+    measured = [(verdict.symbol, str(verdict), counts[verdict, ""]) for verdict in Verdict if verdict != Verdict.NOT_MEASURED or counts[verdict, ""]]
+    quoted = [(verdict.symbol, f"{verdict} {basis}", count) for (verdict, basis), count in counts.items() if basis]
+    return [*measured, *quoted, ("–", "not judged here", len(not_judged))]
 
 
 def _summary(sections: Sequence[Section], not_judged: Sequence[Claim]) -> str:
@@ -59,7 +61,7 @@ def _summary(sections: Sequence[Section], not_judged: Sequence[Claim]) -> str:
     )
     rows = "".join(
         f'<tr><th scope="row"><a href="#{_id(section.name, claim.claim.id)}">{escape(claim.claim.id)}</a></th><td>{escape(claim.claim.claim)}</td>'
-        f"<td>{_verdict(claim.verdict)}</td></tr>"
+        f"<td>{_verdict(claim.verdict)}{_basis(claim)}</td></tr>"
         for section in sections
         for claim in section.claims
     )
@@ -139,9 +141,9 @@ def _claim(section: Section, judged: JudgedClaim) -> str:
         f"<li>{f'{escape(part)}: ' if part else ''}{escape(text)} {_verdict(verdict) if len(judged.parts) > 1 else ''}</li>"
         for part, verdict, text in judged.parts
     )
-    basis = f' <span class="muted">({escape(judged.basis)})</span>' if judged.basis and judged.basis != "measured" else ""
     return (
-        f'<article class="claim" id="{_id(section.name, claim.id)}"><h4>{escape(claim.id)}: {escape(claim.claim)}</h4><p>{_verdict(judged.verdict)}{basis}</p>'
+        f'<article class="claim" id="{_id(section.name, claim.id)}"><h4>{escape(claim.id)}: {escape(claim.claim)}</h4>'
+        f"<p>{_verdict(judged.verdict)}{_basis(judged)}</p>"
         f'<p class="how">{escape("; ".join(word + text for word, text in told.items() if text))}</p><ul>{evidence}</ul></article>'
     )
 
@@ -220,6 +222,10 @@ def _errata(errata: Sequence[Mapping[str, str]], sections: Sequence[Section]) ->
         "tables, with a mark.</p>"
         f'<table class="list"><thead><tr><th>where</th><th>as printed, and what we found</th></tr></thead><tbody>{"".join(rows)}</tbody></table></section>'
     )
+
+
+def _basis(claim: JudgedClaim) -> str:
+    return f' <span class="muted">{escape(claim.told_basis)}</span>' if claim.told_basis else ""
 
 
 def _verdict(verdict: Verdict) -> str:

@@ -33,6 +33,11 @@ class JudgedClaim:
     basis: str
     parts: tuple[tuple[str, Verdict, str], ...]
 
+    @property
+    def told_basis(self) -> str:
+        """"(as quoted)" where nothing was measured for it, else ""."""
+        return f"({self.basis})" if self.basis not in ("", "measured") else ""
+
 
 @dataclass(frozen=True)
 class Section:

@@ -22,7 +22,7 @@ nav ul, .counts, .files { display: flex; flex-wrap: wrap; gap: .25rem 1.25rem; l
 .verdict { white-space: nowrap; font-weight: 600; }
 .verdict span { display: inline-block; width: 1.35em; height: 1.35em; line-height: 1.3em; text-align: center; border: 1px solid currentColor;
   border-radius: 50%; margin-right: .2em; font-size: .85em; }
-.supported { color: var(--yes); } .not_supported { color: var(--no); } .inconclusive, .not_judged { color: var(--open); }
+.supported { color: var(--yes); } .not_supported { color: var(--no); } .inconclusive, .not_measured, .not_judged { color: var(--open); }
 .list { border-collapse: collapse; width: 100%; font-size: .9375rem; }
 .list th, .list td { text-align: left; vertical-align: top; padding: .3rem .5rem .3rem 0; border-top: 1px solid var(--line); font-weight: normal; }
 .list thead th { font-weight: 600; border: 0; }

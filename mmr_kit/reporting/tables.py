@@ -9,12 +9,11 @@ from typing import Any, TypeVar
 import pandas as pd
 
 from mmr_kit.errors import InputError
-from mmr_kit.reporting.cells import Cell, Column, Line, SideBySide
+from mmr_kit.reporting.cells import Cell, Column, Line, SideBySide, footnotes
 from mmr_kit.reporting.documents import Picture, document
 from mmr_kit.reporting.layouts import DIRECTION_NAMES, LATENCY, LAYOUTS, number_of
 
 __all__ = ["DIRECTION_NAMES", "Cell", "Picture", "SideBySide", "document", "pivot_table", "plain_table", "side_by_side", "table1", "training_images"]
-MARKS = "†‡§¶"
 Cells = dict[Column, dict[Line, Cell]]
 Place = TypeVar("Place", Line, Column)
 
@@ -28,7 +27,7 @@ def side_by_side(number: int, rows: pd.DataFrame, paper_datasets: Mapping[str, s
     if number not in LAYOUTS:
         raise InputError(f"no layout for Table {number}; there are {', '.join(map(str, LAYOUTS))}")
     layout, printed = LAYOUTS[number], LAYOUTS[number].printed()
-    marks = {note: MARKS[i % len(MARKS)] * (1 + i // len(MARKS)) for i, note in enumerate(dict.fromkeys(note for note in printed["erratum"] if note))}
+    marks = footnotes(printed["erratum"])
     ours, printed = _in_common_terms(layout.shown(rows), printed, paper_datasets)
     known = set(printed["dataset"]) - {""}
     cells: Cells = {}

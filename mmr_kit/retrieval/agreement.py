@@ -13,7 +13,7 @@ probabilities of a Transformer by some 1e-6 with the size of its batches."""
 
 @dataclass(frozen=True)
 class Agreement:
-    """Two ways' first k of the same queries, as shares of the queries or of the places, from 0 to 1.
+    """Two ways' first k of so many queries, as shares of the queries or of the places, from 0 to 1.
 
     overlap: mean share of the first k that both have. same_order: queries with the same k in the same order. excused: the queries without a difference or
     whose differences all lie between near-ties (of the first way's scores). tied, near_tied: neighbours among the first k of equal scores, and closer than
@@ -26,6 +26,7 @@ class Agreement:
     tied: float
     near_tied: float
     apart: float
+    queries: int
 
 
 def agreement(rows: np.ndarray, scores: np.ndarray, other_rows: np.ndarray, other_scores: np.ndarray, near: float = NEAR) -> Agreement:
@@ -35,7 +36,7 @@ def agreement(rows: np.ndarray, scores: np.ndarray, other_rows: np.ndarray, othe
     excused = [_only_near_ties(*query, near) for query in zip(rows, scores, other_rows, other_scores, strict=True)]
     gaps = -np.diff(scores, axis=1) if scores.shape[1] > 1 else np.full((len(scores), 1), np.inf)
     return Agreement(float(overlap), float(same.mean()), float(np.mean(excused)), float((gaps == 0).mean()), float((gaps < near).mean()),
-                     float(np.abs(scores - other_scores).max()))  # fmt: skip
+                     float(np.abs(scores - other_scores).max()), len(rows))  # fmt: skip
 
 
 def _only_near_ties(rows: np.ndarray, scores: np.ndarray, other_rows: np.ndarray, other_scores: np.ndarray, near: float) -> bool:
