@@ -36,6 +36,7 @@ RESULTS = ROOT / "results"
 
 # One busy thread a process: two can be many times slower than one.
 ENVIRONMENT = {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE", "TOKENIZERS_PARALLELISM": "false", "MMR_HEADLESS": "1"}
+OF_PROCESS = ("parameters", "data_hashes", "durations", "peak_memory", "threads")  # in a provenance: what this process cannot say for another
 # modules and folders that no number depends on
 NOT_COMPUTING = ("cli.py", "cli_data.py", "cli_features.py", "explorer.py", "needs.py", "notebooks.py", "planning.py", "slots.py", "teaching")
 
@@ -240,7 +241,7 @@ def _publish(task: Task, folder: Path, seconds: float) -> None:
 
 def _of_machine() -> dict[str, Any]:
     """The provenance of a notebook that wrote none: the source and the machine, which are this process's, too."""
-    return {name: value for name, value in provenance({}, {}, {}).items() if name not in ("parameters", "data_hashes", "durations", "peak_memory")}
+    return {name: value for name, value in provenance({}, {}, {}).items() if name not in OF_PROCESS}
 
 
 @contextlib.contextmanager

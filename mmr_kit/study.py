@@ -172,10 +172,10 @@ def measure_floor(results: Results, datasets: Iterable[str], galleries: Iterable
                 results.add_rankings({0: ranking}, gallery, method=FLOOR, trained_on=name, n_items=_searched(gallery, ranking.direction))
 
 
-def match_losses(recipes: Iterable[Recipe], batches: int = 16) -> tuple[np.ndarray, np.ndarray]:
-    """Match losses of trained CEs on pairs of the training and of the dev split, float (recipes, pairs) each: as many batches as asked for, their replaced
-    pairs made as in the training, among equally many images of both splits (among more images a miner finds nearer ones)."""
-    losses: tuple[list[np.ndarray], list[np.ndarray]] = ([], [])
+def match_losses(recipes: Iterable[Recipe]) -> tuple[np.ndarray, np.ndarray]:
+    """Match losses of trained CEs on batches of the training and of the dev split, float (recipes, batches) each: their replaced pairs made as in the
+    training, among equally many images of both splits (among more images a miner finds nearer ones), each of which comes once."""
+    losses: tuple[list[list[float]], list[list[float]]] = ([], [])
     for recipe in recipes:
         model, miner = recipe.model(), load_model(recipe.mined_by) if recipe.mined_by else None
         splits = (recipe.training_data(), load_dataset(recipe.dataset, "dev", recipe.languages))
@@ -183,13 +183,13 @@ def match_losses(recipes: Iterable[Recipe], batches: int = 16) -> tuple[np.ndarr
         for split, of_split in zip(splits, losses, strict=True):
             pool = split.subset(images)
             pairs, near = TrainingPairs(pool, recipe.match_batch_size, recipe.seed), Miner(miner, pool) if miner else None
-            made = [pairs.with_replaced(step, near) for step in range(batches)]
-            of_split.append(np.concatenate([_match_loss(model.score_pairs(batch.captions, batch.images), batch.matches) for batch in made]))
-    return np.stack(losses[0]), np.stack(losses[1])
+            made = (pairs.with_replaced(step, near) for step in range(max(1, images // recipe.match_batch_size)))
+            of_split.append([_match_loss(model.score_pairs(batch.captions, batch.images), batch.matches) for batch in made])
+    return np.array(losses[0]), np.array(losses[1])
 
 
-def _match_loss(probabilities: np.ndarray, matches: np.ndarray) -> np.ndarray:
-    return -np.log(np.maximum(np.where(matches, probabilities, 1 - probabilities), 1e-7))
+def _match_loss(probabilities: np.ndarray, matches: np.ndarray) -> float:
+    return float(-np.log(np.maximum(np.where(matches, probabilities, 1 - probabilities), 1e-7)).mean())
 
 
 def publish(results: Results, folder: str, name: str, recipes: Iterable[Recipe], parameters: Mapping[str, Any], *, title: str, table: SideBySide,

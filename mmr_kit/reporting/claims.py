@@ -1,7 +1,7 @@
 """The paper's claims, the evidence measured for each, and the verdict the evidence allows.
 
-A claim is judged part by part (each data set and direction is a part); it is not supported if any part is not, supported if all parts are, and
-inconclusive otherwise. `evidence` has the tests, `comparisons` says what is compared with what, and `claims_*` have the paper's claims.
+A claim is judged part by part (each data set and direction is a part); it is not supported if any part is not, supported if all parts are, not measured if
+none was, and inconclusive otherwise. `evidence` has the tests, `comparisons` says what is compared with what, and `claims_*` have the paper's claims.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """The claims of Tables 3 and 4 and of footnotes 8 and 9 on cost, judged on measured times.
 
-Each threshold comes from the paper's own numbers, by a rule stated beside it, and was fixed before anything was measured here. Intervals are those of the
-95% bootstrap over repeats (queries, batches).
+Each threshold comes from the paper's own numbers, by a rule stated beside it, and was fixed before anything was measured here. That the published way alone
+counts was decided afterwards: in the first reference run both did, and the fast way, of which the paper says nothing, decided T3-2, T3-3 and T4-1. Intervals
+are those of the 95% bootstrap over repeats (queries, batches).
 """
 
 from __future__ import annotations
@@ -25,10 +26,10 @@ SMALL, LARGE = 50_000, 1_000_000  # collections of Table 3
 KILOBYTES, GIGABYTES = 3.0, 3.0  # footnote 8
 RERANKING = "reranking"  # as `retrieval.latency` calls this part of a query
 READING = (
-    "Times and ratios with the 95% bootstrap interval over repeats. Growth and ratios are judged on the published way, which is the paper's; what the fast "
-    "way does is told and does not count. Each threshold comes from the paper's own times: more than half of the smallest ratio that "
-    "it prints (T3-1); as constant as its rounded milliseconds tell (T3-2); powers as near to 1 and 2 as its own (T3-3, T4-1). Powers are measured on whole "
-    "jobs with a small model, since extrapolated times would have them by construction."
+    "Times and ratios with the 95% bootstrap interval over repeats. Claims are judged on the published way, the paper's (decided after a first run, in "
+    "which both ways counted); what the fast way does is told and does not count. Each threshold comes from the paper's own times: more than half of the "
+    "smallest ratio that it prints (T3-1); as constant as its rounded milliseconds tell (T3-2); powers as near to 1 and 2 as its own (T3-3, T4-1). Powers are "
+    "measured on whole jobs with a small model, since extrapolated times would have them by construction."
 )
 ROUNDING_MS = 0.5  # of each time that Table 3 prints in whole milliseconds
 
@@ -42,8 +43,8 @@ class Costs:
     bytes_each: float | None = None
 
     def devices(self) -> list[str]:
-        """Devices on which something was measured."""
-        return list(dict.fromkeys(timing.device for timing in (*self.timings, *self.growth)))
+        """Devices on which something was measured; the CPU where nothing was."""
+        return list(dict.fromkeys(timing.device for timing in (*self.timings, *self.growth))) or ["cpu"]
 
     def judge(self, question: Callable[[str], Finding]) -> Finding:
         """The answer to `question(way)` for the published way; the fast way's is told beside it where it was measured."""
@@ -151,7 +152,7 @@ def _powers(costs: Costs, powers: Mapping[str, float], margin: float) -> Parts:
 
 
 def _small_embeddings(costs: Costs) -> Parts:
-    """Bytes as stored, to the printed digit; and COOP's query over a million images takes at most what is printed for the device, in the quicker way."""
+    """Bytes as stored, to the printed digit; and COOP's query over a million images takes at most what is printed for the device."""
     parts: Parts = []
     if costs.bytes_each is None:
         parts.append(("size", not_measured("no collection was written")))
@@ -162,11 +163,13 @@ def _small_embeddings(costs: Costs) -> Parts:
         parts.append(("size", Finding(verdict_of(holds, not holds), told)))
     for device, printed in PRINTED_DEVICE.items():
         limit = _printed(3, COOP, printed, LARGE)
-        found = sorted((one for way in (PUBLISHED, FAST) if (one := costs.find(COOP, device, way, LARGE)) is not None), key=lambda one: one.estimate().mean)
-        told = ", ".join(f"{one.way} {duration(one.estimate().mean)}" for one in found) + "; the quicker:"
-        finding = _within(found[0].draws(), found[0].estimate().mean, (0, limit), told, duration) if found else None
-        parts.append((f"COOP's query, {device}", finding or _absent(device, LARGE)))
+        parts.append((f"COOP's query, {device}", costs.judge(partial(_at_most, costs, device, limit))))
     return parts
+
+
+def _at_most(costs: Costs, device: str, limit: float, way: str) -> Finding:
+    found = costs.find(COOP, device, way, LARGE)
+    return _within(found.draws(), found.estimate().mean, (0, limit), "", duration) if found is not None else _absent(device, LARGE)
 
 
 def _slope(times: Sequence[float], sizes: Sequence[float]) -> float:

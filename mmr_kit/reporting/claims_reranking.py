@@ -120,14 +120,14 @@ def worse_with_lambda(measured: Sequence[Measured]) -> Parts:
     The step from CE's score alone is told, but does not count: T9-1 judges it, and the paper's own numbers rise there (76.4 to 76.7, JOINT+COOP's ADD).
     """
 
-    def test(names: Sequence[float], none: np.ndarray, *values: np.ndarray) -> Finding:
-        series = [(f"lambda {name:g}", each) for name, each in zip(names, values, strict=True)]
-        return beside(rises(series[::-1]), {f"none against {series[0][0]}": greater(none, series[0][1])} if series else {})
+    def test(names: Sequence[float], *values: np.ndarray) -> Finding:
+        none, series = values[len(names) :], [(f"lambda {name:g}", each) for name, each in zip(names, values, strict=False)]
+        return beside(rises(series[::-1]), {f"none against {series[0][0]}": greater(each, series[0][1]) for each in none})
 
     parts: Parts = []
     for method in COOPERATIVE:
         for combination in (ADD, NORM_ADD):
-            sides = [alone(method), *combined(measured, method, combination)]
+            sides = [*combined(measured, method, combination), *([alone(method)] if select(measured, **alone(method)) else [])]
             parts += compare(measured, sides, partial(test, lambdas(measured, combination)), label=f"{method}, {combination}")
     return parts
 
@@ -184,7 +184,7 @@ def norm_add_finding(measured: Sequence[Measured]) -> Finding:
     if not select(measured, combination=RELEASED):
         return not_measured(f"no {RELEASED}")
     if {of_definition, of_released} != {Verdict.SUPPORTED, Verdict.NOT_SUPPORTED}:
-        verdict = Verdict.INCONCLUSIVE
+        verdict = Verdict.NOT_MEASURED if Verdict.NOT_MEASURED in (of_definition, of_released) else Verdict.INCONCLUSIVE
     else:
         verdict = Verdict.SUPPORTED if of_released == Verdict.SUPPORTED else Verdict.NOT_SUPPORTED
     words = {Verdict.SUPPORTED: "has the printed shape", Verdict.NOT_SUPPORTED: "does not have the printed shape", Verdict.INCONCLUSIVE: "may have it",

@@ -26,7 +26,7 @@ from mmr_kit.reporting.evidence import (
     rises,
     verdict_of,
 )
-from mmr_kit.reporting.measured import Measured, base_name, values_of
+from mmr_kit.reporting.measured import Measured, base_name, select, values_of
 from mmr_kit.retrieval.metrics import paired_bootstrap
 
 METHODS = ("CE", "BE", "SEP+COOP", "JOINT+COOP")
@@ -115,7 +115,7 @@ def judge_figure4(measured: Sequence[Measured]) -> Claims:
 
 @dataclass(frozen=True)
 class Ablations:
-    """What the ablations measure: their cells, and {method: losses of pairs of the training and of the dev split, float (seeds, pairs) each}."""
+    """What the ablations measure: their cells, and {method: losses on batches of the training and of the dev split, float (seeds, batches) each}."""
 
     measured: Sequence[Measured]
     losses: Mapping[str, tuple[np.ndarray, np.ndarray]]
@@ -129,13 +129,14 @@ def ance_brings_nothing(measured: Sequence[Measured]) -> Parts:
     """BE with the hardest negatives of the batch is at least as good as with ANCE's. Where ANCE's is below a random negative, its training failed and says
     nothing of its negatives."""
 
-    def test(in_batch: np.ndarray, ance: np.ndarray, at_random: np.ndarray) -> Finding:
-        finding, failed = at_least(in_batch, ance), greater(at_random, ance)
-        if failed.verdict != Verdict.SUPPORTED:
+    def test(in_batch: np.ndarray, ance: np.ndarray, *at_random: np.ndarray) -> Finding:
+        finding, failed = at_least(in_batch, ance), [greater(values, ance) for values in at_random]
+        if not failed or failed[0].verdict != Verdict.SUPPORTED:
             return finding
-        return Finding(Verdict.INCONCLUSIVE, f"{finding.text}, but ANCE's training failed: it is below a random negative, {failed.text}")
+        return Finding(Verdict.INCONCLUSIVE, f"{finding.text}, but ANCE's training failed: it is below a random negative, {failed[0].text}")
 
-    return compare(measured, methods(STANDARD, ANCE, RANDOM_NEGATIVE), test)
+    at_random = [RANDOM_NEGATIVE] if select(measured, method=RANDOM_NEGATIVE) else []
+    return compare(measured, methods(STANDARD, ANCE, *at_random), test)
 
 
 def hard_negatives_overfit(ablations: Ablations) -> Parts:
@@ -165,8 +166,8 @@ def more_candidates_help(measured: Sequence[Measured]) -> Parts:
 def judge_ablations(measured: Sequence[Measured], losses: Mapping[str, tuple[np.ndarray, np.ndarray]] | None = None) -> Claims:
     """Judge X-1, X-2, X-3 and X-5 on the methods named at the head of this module.
 
-    losses: {method: (of training pairs, of dev pairs)}, float (seeds, pairs) each, of the two CE trainings (see `study.match_losses`), for X-3's overfitting;
-    without it only R@1 is judged.
+    losses: {method: (on training batches, on dev batches)}, float (seeds, batches) each, of the two CE trainings (see `study.match_losses`), for X-3's
+    overfitting; without it only R@1 is judged.
     """
     specs: dict[str, Callable[[Ablations], Parts]] = {
         "X-1": of_cells(at_r1(STANDARD, greater, CLS_POOLING)),

@@ -129,7 +129,8 @@ def all_of(findings: Mapping[str, Finding]) -> Finding:
 
 def beside(finding: Finding, others: Mapping[str, Finding]) -> Finding:
     """A finding with others told beside it that do not count."""
-    return Finding(finding.verdict, "; ".join([finding.text, *(f"{name}: {other.text} (does not count)" for name, other in others.items())]))
+    told = (f"[does not count: {name}: {other.text} {other.verdict.symbol}]" for name, other in others.items())
+    return Finding(finding.verdict, " ".join([finding.text, *told]))
 
 
 def worst(findings: Sequence[Finding]) -> Verdict:
