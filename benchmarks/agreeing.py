@@ -42,7 +42,7 @@ def agreement_of_precisions(reranker: RetrievalModel, retriever: RetrievalModel,
         first_pass, settling = _Counting(engine), _Counting(engine.exact) if engine.exact else None
         unsettled = matches(first_pass)
         engine.exact = settling
-        found = matches(engine)
+        found = matches(engine) if settling else unsettled
         top_1, before = (float((each.argmax(1) == expected.argmax(1)).mean()) for each in (found, unsettled))
         tau, settled = float(np.mean([kendall(*pair) for pair in zip(expected, found, strict=True)])), settling.pairs / first_pass.pairs if settling else 0.0
         missed = "" if top_1 >= TOP_1 and tau >= TAU else ", MISSED"
@@ -80,5 +80,5 @@ if __name__ == "__main__":
     reranker, retriever, asked = load_model(sys.argv[1]), load_model(sys.argv[2]), load_dataset(sys.argv[3])
     some = asked.subset(int(sys.argv[4])) if len(sys.argv) > 4 else asked
     results = list(agreement_of_precisions(reranker, retriever, some))
-    title = f"{described(sys.argv[1])}, in lower precision: its order of the candidates of {described(sys.argv[2])}"
-    recording.write(results, f"agreement_{asked.name}", title, "`python benchmarks/agreeing.py`")
+    command = f"`python benchmarks/agreeing.py` ({described(sys.argv[1])}, on the candidates of {described(sys.argv[2])})"
+    recording.write(results, f"agreement_{asked.name}", f"Agreement of precisions on {asked.name}", command)

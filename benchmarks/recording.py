@@ -18,8 +18,8 @@ def as_table(record: dict[str, Any], title: str, command: str) -> str:
     written = f"Written by {command} on {record['provenance']['cpu']}, {record['provenance']['threads']} threads."
     notes = {"ratio": " Ratios are of two medians measured in turn in one run: the published way (or the one named) to the kit's.",
              "tau": " Agreement: how often the first candidate is float32's, and Kendall's tau of the order of all."}  # fmt: skip
-    told = "".join(note for name, note in notes.items() if any(name in result for result in results))
-    lines = [f"# {title}", "", f"{written}{told}", "", "| measured | result | asked | |", "|---|--:|--:|---|"]
+    remarks = "".join(note for name, note in notes.items() if any(name in result for result in results))
+    lines = [f"# {title}", "", f"{written}{remarks}", "", "| measured | result | asked | |", "|---|--:|--:|---|"]
     for result in results:
         if "ratio" in result:
             reached, asked, told = result["ratio"], result["at_least"], f"{result['ratio']:.1f} times"

@@ -11,7 +11,7 @@ import numpy as np
 from mmr_kit.errors import InputError
 from mmr_kit.retrieval.contracts import Dataset, Model, Progress
 from mmr_kit.retrieval.ranking import Ranking
-from mmr_kit.retrieval.settling import settle
+from mmr_kit.retrieval.settling import Lists, settle
 
 PAIRS_AT_ONCE = 20_000  # bounds memory, and how often progress is reported
 AS_RELEASED = "NORM_ADD as released"
@@ -92,7 +92,7 @@ def score_candidates(model: Model, dataset: Dataset, rankings: Sequence[Ranking]
     unique, back = np.unique(np.concatenate(per_ranking), axis=0, return_inverse=True)
     counts = [len(items) for ranking in rankings for items in ranking.candidate_ids]
     of_queries = np.split(back.ravel(), np.cumsum(counts)[:-1])
-    scores = score_pairs(model, dataset, len(unique), lambda pairs: (unique[pairs, 0], unique[pairs, 1]), of_queries, progress)
+    scores = score_pairs(model, dataset, len(unique), lambda pairs: (unique[pairs, 0], unique[pairs, 1]), lambda: of_queries, progress)
     scored, images = [], len(dataset.query_ids("text_retrieval"))
     matches = iter([scores[pairs] for pairs in of_queries])
     for ranking in rankings:
@@ -101,14 +101,13 @@ def score_candidates(model: Model, dataset: Dataset, rankings: Sequence[Ranking]
     return scored
 
 
-def score_pairs(model: Model, dataset: Dataset, count: int, rows: Rows, lists: Sequence[np.ndarray], progress: Progress | None = None) -> np.ndarray:
+def score_pairs(model: Model, dataset: Dataset, count: int, rows: Rows, lists: Lists, progress: Progress | None = None) -> np.ndarray:
     """Match probabilities (count,); rows(pair numbers) -> their caption rows and image rows in the data set.
 
-    lists: the pairs of each query. Where `model` computes in low precision, its float32 self settles which of nearly equal ones is first (see `settling`).
+    lists() -> the pairs of each query. Where `model` computes in low precision, its float32 self settles which of nearly equal ones is first (see `settling`).
     """
     scores = _score_pairs(model, dataset, count, rows, progress)
-    if (exact := getattr(model, "exact", None)) is not None:
-        settle(scores, lists, lambda pairs: _score_pairs(exact, dataset, len(pairs), lambda some: rows(pairs[some])))
+    settle(model, scores, lists, lambda itself, pairs: _score_pairs(itself, dataset, len(pairs), lambda some: rows(pairs[some])))
     return scores
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 
 from mmr_kit.errors import InputError
@@ -58,9 +60,13 @@ def cross_encode(model: Model, dataset: Dataset, progress: Progress | None = Non
 
 
 def _cross_encode(model: Model, dataset: Dataset, progress: Progress | None) -> dict[str, Ranking]:
-    shape = len(dataset.texts), len(dataset.image_ids)
-    pairs = np.arange(shape[0] * shape[1]).reshape(shape)
-    grid = score_pairs(model, dataset, pairs.size, lambda some: np.divmod(some, shape[1]), [*pairs, *pairs.T], progress).reshape(shape)
+    captions, images = shape = len(dataset.texts), len(dataset.image_ids)
+
+    def of_queries() -> Iterator[np.ndarray]:
+        yield from (caption * images + np.arange(images) for caption in range(captions))
+        yield from (np.arange(captions) * images + image for image in range(images))
+
+    grid = score_pairs(model, dataset, captions * images, lambda pairs: np.divmod(pairs, images), of_queries, progress).reshape(shape)
     return {direction: _ranked(direction, dataset, grid if direction == "image_retrieval" else grid.T) for direction in DIRECTIONS}
 
 

@@ -92,8 +92,7 @@ class Searcher:
 
         rows = np.arange(len(items))
         scores = score(model, rows)
-        if (exact := getattr(model, "exact", None)) is not None:
-            settle(scores, [rows], lambda some: score(exact, some))
+        settle(model, scores, lambda: [rows], score)
         return scores
 
     def _content(self, direction: str, item: str) -> Any:

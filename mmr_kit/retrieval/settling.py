@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
+from typing import Any
 
 import numpy as np
 
+Lists = Callable[[], Iterable[np.ndarray]]  # made anew at each call, as the pairs of a whole grid would fill the memory
 NEAR = 0.05
 """Log-odds within which candidates are near ties of the best.
 
@@ -14,29 +16,32 @@ Chosen on Flickr8k's dev split, for a MiniLM of 800 steps: without settling bf16
 """
 
 
-def settle(scores: np.ndarray, lists: Sequence[np.ndarray], exactly: Callable[[np.ndarray], np.ndarray]) -> None:
-    """Put exact scores in the place of those on which the first of a list hangs.
+def settle(model: Any, scores: np.ndarray, lists: Lists, score: Callable[[Any, np.ndarray], np.ndarray]) -> None:
+    """Put float32 scores in the place of those on which the first of a list hangs; does nothing for a model that computes in float32.
 
-    scores: match probabilities, float32 (pairs,), changed in place. lists: for each query the numbers of its pairs. exactly(numbers of pairs) -> their exact
-    scores. It goes on until no list has exact scores beside others that are as good as the best, by the scores as they came or as they are.
+    scores: match probabilities by `model`, float32 (pairs,), changed in place. lists() -> for each query the numbers of its pairs. score(model, numbers of
+    pairs) -> their match probabilities. It goes on until no list has exact scores beside others that are as good as the best, by the scores as they came or as
+    they are.
     """
-    exact, coarse = np.zeros(len(scores), dtype=bool), log_odds(scores)
+    if (itself := getattr(model, "exact", None)) is None:
+        return
+    came, exact = scores.copy(), np.zeros(len(scores), dtype=bool)
     while True:
-        odds = log_odds(scores)
-        doubtful = np.unique(np.concatenate([np.zeros(0, dtype=int), *(_in_doubt(pairs, coarse, odds, exact) for pairs in lists if len(pairs))]))
+        doubtful = np.unique(np.concatenate([np.zeros(0, dtype=int), *(_in_doubt(pairs, came, scores, exact) for pairs in lists() if len(pairs))]))
         if not len(doubtful):
             return
-        scores[doubtful] = exactly(doubtful)
+        scores[doubtful] = score(itself, doubtful)
         exact[doubtful] = True
 
 
-def _in_doubt(pairs: np.ndarray, coarse: np.ndarray, odds: np.ndarray, exact: np.ndarray) -> np.ndarray:
+def _in_doubt(pairs: np.ndarray, came: np.ndarray, scores: np.ndarray, exact: np.ndarray) -> np.ndarray:
     """Those of a list that may be first and are not exact; none where the best stands apart from all others, and all are as they came."""
-    near = pairs[_near_the_best(coarse[pairs]) | _near_the_best(odds[pairs])]
+    near = pairs[_near_the_best(came[pairs]) | _near_the_best(scores[pairs])]
     return near[~exact[near]] if len(near) > 1 or exact[pairs].any() else near[:0]
 
 
-def _near_the_best(odds: np.ndarray) -> np.ndarray:
+def _near_the_best(probabilities: np.ndarray) -> np.ndarray:
+    odds = log_odds(probabilities)
     return odds >= odds.max() - NEAR
 
 
