@@ -20,6 +20,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 ENTRY = "entry.json"
+Stamp = tuple[int, ...]
 SECONDS_AT_A_LOCK = 60.0  # between two calls of `waiting`
 
 
@@ -39,6 +40,15 @@ def file_hash(path: Path) -> str:
     """SHA-256 of a file's bytes, hex."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def stamp(path: Path) -> Stamp:
+    """Size, time of the last change of content and of anything (ns), and inode of a file; empty where there is none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return ()
+    return (found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino)
 
 
 def entry_folder(kind: str, identity: dict[str, Any]) -> Path:

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mmr_kit.cache import cached, identity_hash
+from mmr_kit.cache import Stamp, cached, entry_folder, identity_hash, stamp
 from mmr_kit.data import pictograms
 from mmr_kit.data.captions import SPLITS, Caption, read_captions
-from mmr_kit.data.fingerprints import Stamp, caption_files, fingerprint, stamp, store_files
+from mmr_kit.data.fingerprints import caption_files, fingerprint, store_files
 from mmr_kit.data.manifests import CaptionFile, Files, Manifest, load_manifest
 from mmr_kit.data.pictures import PictureFault, open_picture
 from mmr_kit.data.regions import Regions, RegionStore
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 Fits = Callable[[Sequence[str], Sequence[str]], np.ndarray]
+Stamps = tuple[tuple[str, Stamp], ...]  # of files: as long as they stay the same, nothing need be read again
 
 
 @dataclass(frozen=True)
@@ -140,6 +141,7 @@ def _as_dict(mapping: Mapping[str, Regions]) -> dict[str, Regions]:
 def load_dataset(name_or_path: str | Path | Manifest, split: str = "test", languages: Sequence[str] = ("en",)) -> RetrievalDataset:
     """A split of a data set, by its manifest or that one's name or path; a generated one is made now, where it is not in the cache.
 
+    Asked for again, it is the same object, as long as the files did not change that it is made of: do not change what its lists hold.
     Raises InputError for an unknown split or language, missing or damaged files, an image without captions, a caption of an unknown image.
     """
     manifest = name_or_path if isinstance(name_or_path, Manifest) else load_manifest(name_or_path)
@@ -150,38 +152,43 @@ def load_dataset(name_or_path: str | Path | Manifest, split: str = "test", langu
         name = manifest.name if isinstance(name_or_path, Manifest) else name_or_path
         raise InputError(f"{manifest.data_dir() / missing[0]}: missing; `mmr data status {name}` says what {manifest.name} needs and how to get it")
     source = _stored(files, manifest.data_dir(), *_changes(files, manifest.data_dir())) if files else _generated(manifest)
+    folds = files.folds if files and split == "test" else 0
+    return _split(source, manifest.name, manifest.paper_dataset, folds, split, tuple(languages))
+
+
+@lru_cache(maxsize=32)  # the same source is the same object
+def _split(source: _Source, name: str, paper_dataset: str | None, folds: int, split: str, languages: tuple[str, ...]) -> RetrievalDataset:
     wanted = [caption for caption in source.captions if caption.split == split]
     present = sorted({caption.language for caption in wanted})
     absent = [language for language in languages if language not in present]
     if absent:
-        raise InputError(f"{manifest.name}: no captions in {', '.join(absent)} in its {split} split; there are {', '.join(present) or 'none at all'}")
+        raise InputError(f"{name}: no captions in {', '.join(absent)} in its {split} split; there are {', '.join(present) or 'none at all'}")
     split_of: dict[str, str] = {}
     seen: set[str] = set()
     for caption in source.captions:
         if caption.caption_id in seen:
-            raise InputError(f"{manifest.name}: caption id {caption.caption_id!r} occurs twice; name each caption once")
+            raise InputError(f"{name}: caption id {caption.caption_id!r} occurs twice; name each caption once")
         if split_of.setdefault(caption.image_id, caption.split) != caption.split:
-            raise InputError(f"{manifest.name}: image {caption.image_id!r} is in the splits {split_of[caption.image_id]} and {caption.split}; keep it in one")
+            raise InputError(f"{name}: image {caption.image_id!r} is in the splits {split_of[caption.image_id]} and {caption.split}; keep it in one")
         seen.add(caption.caption_id)
     by_image: dict[str, list[Caption]] = {caption.image_id: [] for caption in wanted}
     bare = {image_id for image_id in by_image if image_id not in source.regions}
     for caption in wanted:
         if caption.image_id in bare:
-            raise InputError(f"{manifest.name}: caption {caption.caption_id!r} is of image {caption.image_id!r}, which has no regions in "
+            raise InputError(f"{name}: caption {caption.caption_id!r} is of image {caption.image_id!r}, which has no regions in "
                              f"{source.regions.folder}; prepare regions for it or take the caption out")
         if caption.language in languages:
             by_image[caption.image_id].append(caption)
     empty = [image_id for image_id, captions in by_image.items() if not captions]
     if empty:
-        raise InputError(f"{manifest.name}: image {empty[0]!r} of its {split} split has no caption in {', '.join(languages)}"
+        raise InputError(f"{name}: image {empty[0]!r} of its {split} split has no caption in {', '.join(languages)}"
                          f"{f' (and {len(empty) - 1} more)' if len(empty) > 1 else ''}; add captions or take the image out")
-    folds = files.folds if files and split == "test" else 0
-    return RetrievalDataset(manifest.name, split, list(by_image), [c for captions in by_image.values() for c in captions], source.regions,
+    return RetrievalDataset(name, split, list(by_image), [c for captions in by_image.values() for c in captions], source.regions,
                             identity_hash([source.fingerprint, folds]) if folds else source.fingerprint, source.picture, source.fits,
-                            paper_dataset=manifest.paper_dataset, folds=folds)  # fmt: skip
+                            paper_dataset=paper_dataset, folds=folds)  # fmt: skip
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Source:
     """All splits of a data set, as read."""
 
@@ -196,8 +203,18 @@ def _generated(manifest: Manifest) -> _Source:
     assert manifest.generator is not None
     spec = manifest.generator
     identity = {"spec": spec.model_dump(mode="json"), "source": pictograms.source_identity()}
-    folder = cached("datasets", identity, lambda temporary: pictograms.build_world(spec, temporary))
+    folder = entry_folder("datasets", identity)
+    if not (found := _stamps(folder)) or _found_whole.get(folder) != found:
+        cached("datasets", identity, lambda temporary: pictograms.build_world(spec, temporary))
+        _found_whole[folder] = _stamps(folder)
     return _read_generated(folder, identity_hash(identity))
+
+
+_found_whole: dict[Path, Stamps] = {}  # generated worlds in the cache: to look at every byte each time would take longer than the ranking of a small gallery
+
+
+def _stamps(folder: Path) -> Stamps:
+    return tuple((str(path), stamp(path)) for path in sorted(folder.rglob("*")))
 
 
 @lru_cache(maxsize=8)
@@ -206,8 +223,8 @@ def _read_generated(folder: Path, fingerprint: str) -> _Source:
     return _Source(read_captions(folder / "captions.jsonl", "jsonl", ""), RegionStore(folder / "regions"), fingerprint, facts.picture, facts.fits)
 
 
-def _changes(files: Files, folder: Path) -> tuple[tuple[str, Stamp], ...]:
-    """Each file that the data set consists of, pictures aside, and its stamp: as long as that stays, it need not be read again."""
+def _changes(files: Files, folder: Path) -> Stamps:
+    """Each file that the data set consists of, pictures aside."""
     return tuple((str(path), stamp(path)) for path in (*caption_files(files, folder), *store_files(folder / files.regions)))
 
 

@@ -12,20 +12,10 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from mmr_kit.cache import atomic_write, file_hash, identity_hash
+from mmr_kit.cache import Stamp, atomic_write, file_hash, identity_hash, stamp
 from mmr_kit.data.manifests import Files, load_manifest
 
 MOMENT_NS = 2 * 10**9  # a file that was changed so shortly before may change again without another time
-Stamp = tuple[int, ...]
-
-
-def stamp(path: Path) -> Stamp:
-    """Size, time of the last change of content and of anything (ns), and inode of a file; empty where there is none."""
-    try:
-        found = path.stat()
-    except OSError:
-        return ()
-    return (found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino)
 
 
 def caption_files(files: Files, folder: Path) -> list[Path]:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, NonNegativeInt, PrivateAttr, ValidationError, model_validator
 
+from mmr_kit.cache import Stamp, stamp
 from mmr_kit.data.pictograms import WorldSpec
 from mmr_kit.data.reading import read_yaml
 from mmr_kit.errors import InputError
@@ -258,6 +260,11 @@ def load_manifest(name_or_path: str | Path) -> Manifest:
         path = named[str(name_or_path)]
     if not path.exists():
         raise InputError(f"{path}: no such manifest")
+    return _read(path, stamp(path))
+
+
+@lru_cache(maxsize=64)
+def _read(path: Path, unchanged: Stamp) -> Manifest:
     try:
         manifest = Manifest.model_validate(read_yaml(path))
     except ValidationError as error:

@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mmr_kit.cache import file_hash
+from mmr_kit.cache import file_hash, stamp
 from mmr_kit.data import fingerprints
 from mmr_kit.data.datasets import load_dataset
-from mmr_kit.data.fingerprints import damaged, data_identity, stamp, store_hashes
+from mmr_kit.data.fingerprints import damaged, data_identity, store_hashes
 from mmr_kit.data.manifests import load_manifest
 from mmr_kit.data.verifying import verify
 from mmr_kit.errors import InputError
