@@ -38,7 +38,7 @@ def regenerated(profile: str, folder: Path) -> list[dict[str, Any]]:
     if status:
         raise SystemExit(status)
     records = {path.name.removesuffix(".provenance.json"): json.loads(path.read_text()) for path in (folder / "results" / profile).glob("*.provenance.json")}
-    return [{"name": f"all {len(records)} notebooks of {profile}, one after the other", "seconds": seconds} | LIMITS.get(profile, {}).get("time", {}),
+    return [{"name": f"all {len(records)} notebooks of {profile}", "seconds": seconds} | LIMITS.get(profile, {}).get("time", {}),
             {"name": "most memory that all processes held at once", "bytes": max(held)} | LIMITS.get(profile, {}).get("memory", {}),
             *({"name": name, "seconds": record["wall_time_s"]} for name, record in sorted(records.items()))]  # fmt: skip
 

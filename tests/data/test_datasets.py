@@ -3,11 +3,13 @@
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from mmr_kit import cache
 from mmr_kit.data.datasets import RetrievalDataset, load_dataset
 from mmr_kit.errors import InputError
 
@@ -29,6 +31,26 @@ def test_smoke_world_is_as_its_manifest_says(smoke: RetrievalDataset) -> None:
     picture = smoke.picture(smoke.image_ids[0])
     assert picture is not None
     assert picture.mode == "RGB"
+
+
+def test_a_world_is_looked_at_again_only_where_its_files_changed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("MMR_CACHE_DIR", str(tmp_path))
+    looked, is_complete = [], cache.is_complete
+
+    def looking(folder: Path) -> bool:
+        looked.append(folder.parent.name)
+        return is_complete(folder)
+
+    monkeypatch.setattr(cache, "is_complete", looking)
+    dataset = load_dataset("smoke_c")
+    assert load_dataset("smoke_c") is dataset
+    assert looked.count("datasets") == 1
+    captions = next(tmp_path.glob("datasets/*/captions.jsonl"))
+    whole = captions.read_bytes()
+    captions.write_bytes(whole[:-1])
+    assert load_dataset("smoke_c").texts == dataset.texts
+    assert looked.count("datasets") == 2
+    assert captions.read_bytes() == whole, "what a hand has altered is made again"
 
 
 def test_relevance_in_both_directions(small_data: Any) -> None:
