@@ -17,6 +17,7 @@ import numpy as np
 from mmr_kit.reporting.claims import Claims, judge
 from mmr_kit.reporting.comparisons import Parts
 from mmr_kit.reporting.evidence import Finding, Verdict, all_of, beside, not_measured, verdict_of
+from mmr_kit.reporting.markup import digits
 from mmr_kit.reporting.paper import paper_table
 from mmr_kit.reporting.timings import BE, CE, COOP, FAST, PUBLISHED, Timing, duration
 from mmr_kit.retrieval.metrics import interval_of
@@ -177,7 +178,7 @@ def _slope(times: Sequence[float], sizes: Sequence[float]) -> float:
     return float(np.polyfit(np.log(np.asarray(sizes, dtype=float)), np.log(np.asarray(times, dtype=float)), 1)[0])
 
 
-def _within(draws: np.ndarray, value: float, band: tuple[float, float], told: str, form: Callable[[float], str] = "{:,.4g}".format) -> Finding:
+def _within(draws: np.ndarray, value: float, band: tuple[float, float], told: str, form: Callable[[float], str] = digits) -> Finding:
     """The interval lies in the band, or outside, or across its edge."""
     value, low, high = interval_of(draws, value)
     verdict = verdict_of(band[0] < low and high < band[1], high <= band[0] or low >= band[1])

@@ -46,6 +46,11 @@ TEX = {"\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "&": r"\&", "%": r"\%"
        "✓": r"$\checkmark$", "✗": r"$\times$", "λ": r"$\lambda$", "\n": " ", "\r": " "}  # fmt: skip
 
 
+def digits(value: float) -> str:
+    """A number with at least four of its digits and no exponent: "0.5803", "2,400", "42,970"."""
+    return f"{value:,.4g}" if abs(value) < 10_000 else f"{value:,.0f}"
+
+
 def tex(text: str) -> str:
     """Plain text as LaTeX text (the symbols need amssymb)."""
     return "".join(TEX.get(letter, letter) for letter in text)

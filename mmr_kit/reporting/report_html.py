@@ -12,7 +12,7 @@ from urllib.parse import quote
 from mmr_kit.errors import InputError
 from mmr_kit.reporting.claims import Claim
 from mmr_kit.reporting.evidence import Verdict
-from mmr_kit.reporting.markup import STYLE
+from mmr_kit.reporting.markup import STYLE, digits
 from mmr_kit.reporting.report_fragment import fragment
 from mmr_kit.reporting.report_numbers import Number, distinguishing, find
 from mmr_kit.reporting.report_sections import JudgedClaim, Section
@@ -208,7 +208,7 @@ def _errata(errata: Sequence[Mapping[str, str]], sections: Sequence[Section]) ->
     for erratum in errata:
         measured = [(section, number) for section in sections for number in section.numbers if number.erratum and number.erratum == erratum["note"]]
         shown = "; ".join(
-            f'<a href="#{_id(section.name, number.line)}">{number.value:,.4g}</a> beside {"" if number.paper is None else format(number.paper, ",.4g")}'
+            f'<a href="#{_id(section.name, number.line)}">{digits(number.value)}</a> beside {"" if number.paper is None else digits(number.paper)}'
             f" ({escape(', '.join(number.what[name] for name in distinguishing(section.numbers) if name in number.what))})"
             for section, number in measured[:LISTED]
         )
