@@ -162,7 +162,10 @@ def narrow_ones_too(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("name", STREAMS)
 def test_bf16_is_near(make_kind: MakeKind, captions: list[str], images_of: ImagesOf, name: str) -> None:
     model = make_kind(name)
-    exact = check(model, captions, images_of(name), tolerance=0.03, precision="bf16").exact
+    engine = check(model, captions, images_of(name), tolerance=0.03, precision="bf16")
+    if engine.precision == "no":
+        pytest.skip("this processor has no instructions for bfloat16")
+    exact = engine.exact
     assert isinstance(exact, Engine)
     assert np.abs(exact.score_pairs(captions, images_of(name)) - model.score_pairs(captions, images_of(name))).max() < 1e-5
     assert exact.exact is None
