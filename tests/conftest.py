@@ -23,6 +23,11 @@ os.environ.update(OMP_NUM_THREADS="1", OMP_WAIT_POLICY="PASSIVE", TOKENIZERS_PAR
 os.environ["MMR_CACHE_DIR"] = os.environ.get("MMR_TEST_CACHE_DIR") or str(ROOT / ".mmr_cache" / "tests")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Rows of tests that must follow one another begin first: at the end one process would go through them while all others wait."""
+    items.sort(key=lambda item: item.get_closest_marker("xdist_group") is None)
+
+
 @pytest.fixture(scope="session")
 def data_dir() -> Path:
     """The folder of real data sets; the test is skipped where there is none."""
