@@ -93,10 +93,11 @@ def departures(parameters: Mapping[str, Any], published_start: str = "OSCAR", re
     dropped = f", {of['region_dropout']:.0%} of the region features dropped in training" if of["region_dropout"] else ""
     released = dict.fromkeys(f"{recipe.method} on {recipe.dataset}" for recipe in recipes if not recipe.steps)
     rate_of_be = f" (BE {of['be_learning_rate']:g})" if of["be_learning_rate"] else ""
+    precision = f", mixed precision {of['precision']}" if of.get("precision", "no") != "no" else ""
     steps = {model: of[f"{model.lower()}_steps"] for model in PUBLISHED_STEPS if f"{model.lower()}_steps" in of}
     return [f"Ours: {of['seeds']} seed(s); start: {of['start']} (the paper's: {published_start}){pretraining}.",
             f"Steps: {', '.join(f'{model} {count}' for model, count in steps.items())}, learning rate {of['learning_rate']:g}{rate_of_be}, "
-            f"{of['batch_size']} pairs a step, {of['match_batch_size']} and as many replaced ones for CE{dropped}; "
+            f"{of['batch_size']} pairs a step, {of['match_batch_size']} and as many replaced ones for CE{dropped}{precision}; "
             f"the paper: {', '.join(PUBLISHED_STEPS[model] for model in steps)} steps at 2e-5 or 5e-5, 128 pairs, and for CE 128 replaced ones more.",
             *([f"Released, not trained here: {', '.join(released)}."] if released else []),
             *(f"{incident}." for incident in incidents(recipes))]  # fmt: skip

@@ -10,8 +10,8 @@ import numpy as np
 
 from mmr_kit.reporting.claims import Claims, judge
 from mmr_kit.reporting.claims_reranking import COOPERATIVE
-from mmr_kit.reporting.comparisons import PLACE, Judge, Parts, compare, methods
-from mmr_kit.reporting.evidence import Finding, Verdict, above_all, at_least, by_far, greater
+from mmr_kit.reporting.comparisons import PLACE, Judge, Parts, Variant, compare, methods
+from mmr_kit.reporting.evidence import Finding, Test, Verdict, above_all, at_least, beside, by_far, greater
 from mmr_kit.reporting.measured import DIRECTIONS, Measured, base_name, select, values_of
 from mmr_kit.reporting.paper import paper_table
 
@@ -59,7 +59,7 @@ def all_fall(measured: Sequence[Measured]) -> Parts:
     cells, test, parts = largest_merged(measured), partial(greater, by=HARSH), []
     for method in RETRIEVERS:
         sides = [{"method": method, "collection": collection} for collection in ("", MERGED)]
-        parts += compare(cells, sides, test, per=PLACE[:2], strata=("direction",), label=f"{method}, plain against merged")
+        parts += compare(cells, sides, test, per=PLACE[:2], strata=("direction",), label=f"{method}, plain against merged, mean of both directions")
     return parts
 
 
@@ -88,17 +88,25 @@ class Table6:
         return [cell for cell in select(self.measured, method="CLIP") if self.stands_beside(cell["dataset"], CAPTIONED)]
 
 
+def by_image_retrieval(measured: Sequence[Measured], variants: Sequence[Variant], test: Test, label: str) -> Parts:
+    """Compare in image retrieval; text retrieval is told, but does not count: there the paper's own numbers do not show what it claims."""
+    image, text = (compare(select(measured, direction=direction), variants, test, label=label) for direction in DIRECTIONS)
+    return [(place, beside(finding, {"text retrieval": other})) for (place, finding), (_, other) in zip(image, text, strict=True)]
+
+
 def slightly_ahead(table: Table6) -> Parts:
-    """From the small to the large data set CE is above the cooperative approaches, and JOINT+COOP on a par with it."""
+    """From the small to the large data set CE is above the cooperative approaches (printed: 47.8 and 47.6; in text retrieval it is below, 61.8 and 62.8),
+    and JOINT+COOP on a par with it."""
     upwards = table.transfer(SMALL, LARGE)
-    ahead = compare(upwards, methods("CE", *COOPERATIVE), above_all(*COOPERATIVE), label="CE ahead")
+    ahead = by_image_retrieval(upwards, methods("CE", *COOPERATIVE), above_all(*COOPERATIVE), "CE ahead")
     return [*ahead, *compare(upwards, methods("JOINT+COOP", "CE"), at_least, label="JOINT+COOP beside CE")]
 
 
 def considerably_ahead(table: Table6) -> Parts:
-    """From the large to the small data set JOINT+COOP is above CE and SEP+COOP."""
+    """From the large to the small data set JOINT+COOP is above CE and, by as much, above SEP+COOP (printed: 70.0 and 67.6; in text retrieval 83.7 and 82.4)."""
     downwards, test = table.transfer(LARGE, SMALL), partial(greater, by=CONSIDERABLE)
-    return [part for other in ("CE", "SEP+COOP") for part in compare(downwards, methods("JOINT+COOP", other), test, label=f"JOINT+COOP and {other}")]
+    of_ce = compare(downwards, methods("JOINT+COOP", "CE"), test, label="JOINT+COOP and CE")
+    return [*of_ce, *by_image_retrieval(downwards, methods("JOINT+COOP", "SEP+COOP"), test, "JOINT+COOP and SEP+COOP")]
 
 
 def far_above(table: Table6) -> Parts:

@@ -9,7 +9,7 @@ import numpy as np
 
 from mmr_kit.reporting.claims import Claims, judge
 from mmr_kit.reporting.comparisons import Judge, Parts, mean_recalls, methods
-from mmr_kit.reporting.evidence import Finding, above_all, apart, at_least, by_far, greater, not_measured
+from mmr_kit.reporting.evidence import Finding, Verdict, above_all, apart, at_least, by_far, greater, not_measured, verdict_of
 from mmr_kit.reporting.measured import Measured, values_of
 
 METHODS = ("CE", "BE", "SEP+COOP", "JOINT+COOP")
@@ -24,10 +24,17 @@ def best_mean(method: str) -> Judge:
 
 
 def competitive(measured: Sequence[Measured]) -> Parts:
-    """JOINT+COOP is near CE or above it, and below SEP+COOP, which the paper finds best (T2-1)."""
+    """JOINT+COOP is near CE or above it, and some other method is above JOINT+COOP (printed: SEP+COOP and CE)."""
+
+    def surpassed(of_joint: Sequence[np.ndarray], *of_others: Sequence[np.ndarray]) -> Finding:
+        findings = {name: greater(values, of_joint) for name, values in zip(others, of_others, strict=True)}
+        above = any(finding.verdict == Verdict.SUPPORTED for finding in findings.values())
+        told = "; ".join(f"{name} {finding.text}" for name, finding in findings.items())
+        return Finding(verdict_of(above, all(finding.verdict == Verdict.NOT_SUPPORTED for finding in findings.values())), told)
+
+    others = METHODS[:-1]
     near = mean_recalls(measured, methods("JOINT+COOP", "CE"), partial(at_least, margin=COMPETITIVE), "JOINT+COOP beside CE")
-    not_best = mean_recalls(measured, methods("SEP+COOP", "JOINT+COOP"), greater, "not the best: SEP+COOP above JOINT+COOP")
-    return [*near, *not_best]
+    return [*near, *mean_recalls(measured, methods("JOINT+COOP", *others), surpassed, "not the best: one of the others above JOINT+COOP")]
 
 
 def english_ahead(measured: Sequence[Measured]) -> Parts:

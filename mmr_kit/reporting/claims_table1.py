@@ -37,12 +37,18 @@ def of_cells(judged: Judge) -> Spec:
 
 
 def gap_shrinks(a: str, b: str) -> Judge:
-    """The lead of a over b at R@10 is less than half of its lead at R@1 (query by query: half the lead at R@1 minus the lead at R@10 is above 0)."""
+    """The lead of a over b at R@10 is less than half of its lead at R@1 (query by query: half the lead at R@1 minus the lead at R@10 is above 0).
+
+    Without a lead at R@1 there is nothing to shrink, and nothing follows.
+    """
 
     def test(of_a: np.ndarray, of_b: np.ndarray) -> Finding:
-        lead = np.asarray(of_a, dtype=float) - of_b
-        finding = greater(MUCH_SMALLER * lead[..., R1], lead[..., R10])
-        return Finding(finding.verdict, f"gap {100 * lead[..., R1].mean():.1f} at R@1; half of it minus the gap at R@10: {finding.text}")
+        at_1, at_10 = (np.asarray(of_a, dtype=float)[..., m] - of_b[..., m] for m in (R1, R10))
+        finding, ahead = greater(MUCH_SMALLER * at_1, at_10), greater(of_a[..., R1].astype(float), of_b[..., R1].astype(float))
+        told = f"{a} leads {b} by {100 * at_1.mean():.1f} at R@1 and {100 * at_10.mean():.1f} at R@10; half of the one minus the other: {finding.text}"
+        if ahead.verdict == Verdict.NOT_SUPPORTED:
+            return Finding(Verdict.INCONCLUSIVE, f"no lead of {a} over {b} at R@1 that could shrink: {ahead.text}")
+        return Finding(finding.verdict, told)
 
     return lambda measured: compare(measured, methods(a, b), test, value=np.asarray)
 
@@ -74,7 +80,8 @@ def transformers_ahead(table: Table1) -> Parts:
         low, high = cell[~before].nsmallest(1, "value").iloc[0], cell[before].nlargest(1, "value").iloc[0]
         verdict = Verdict.SUPPORTED if low["value"] > high["value"] else Verdict.NOT_SUPPORTED
         doubt = " (probably a misprint)" if high["erratum"] else ""
-        text = f"lowest Transformer {low['method']} {low['value']} against highest pre-Transformer {high['method']} {high['value']}{doubt}"
+        name = f"{low['method']} with {low['backbone']}" if low["backbone"] else low["method"]
+        text = f"lowest Transformer {name} {low['value']} against highest pre-Transformer {high['method']} {high['value']}{doubt}"
         parts.append((f"{dataset} {direction.replace('_', ' ')}", Finding(verdict, text)))
     return parts
 

@@ -9,7 +9,7 @@ from functools import partial
 
 import numpy as np
 
-from mmr_kit.reporting.claims import Claims, judge
+from mmr_kit.reporting.claims import POINTS_READING, Claims, judge
 from mmr_kit.reporting.comparisons import Judge, Parts, at_r1, compare, methods
 from mmr_kit.reporting.evidence import (
     MARGIN,
@@ -87,7 +87,8 @@ def judge_figure3(measured: Sequence[Measured], full: Mapping[str, int]) -> Clai
 
     full: {data set: its number of training images}, told beside the smallest size.
     """
-    return judge({"F3-1": bi_encoder_loses_most, "F3-2": joint_suffers}, Figure3(measured, full))
+    reading = f"{POINTS_READING} A share kept is R@1 of the training on few images in percent of R@1 of the training on all."
+    return judge({"F3-1": bi_encoder_loses_most, "F3-2": joint_suffers}, Figure3(measured, full), reading=reading)
 
 
 def keeps_about_90_percent(measured: Sequence[Measured]) -> Parts:
@@ -110,7 +111,9 @@ def best_at_half_size(measured: Sequence[Measured]) -> Parts:
 
 def judge_figure4(measured: Sequence[Measured]) -> Claims:
     """Judge F4-1 and F4-2 on CE, BE, SEP+COOP and JOINT+COOP with backbone "oscar" and "oscar, half size" (or any other name and the same suffix)."""
-    return judge({"F4-1": keeps_about_90_percent, "F4-2": best_at_half_size}, measured)
+    low, high = ABOUT_90_PERCENT
+    reading = f"{POINTS_READING} A ratio is R@1 of the half-size model over that of the full one; around 90%, as the paper says of a plot without numbers, "
+    return judge({"F4-1": keeps_about_90_percent, "F4-2": best_at_half_size}, measured, reading=f"{reading}is read as {low:.2f} to {high:.2f}.")
 
 
 @dataclass(frozen=True)
@@ -175,7 +178,8 @@ def judge_ablations(measured: Sequence[Measured], losses: Mapping[str, tuple[np.
         "X-3": hard_negatives_overfit,
         "X-5": of_cells(more_candidates_help),
     }
-    return judge(specs, Ablations(measured, losses or {}))
+    reading = f"{POINTS_READING} Differences between losses are in the unit of the match loss (nats)."
+    return judge(specs, Ablations(measured, losses or {}), reading=reading)
 
 
 def tags_do_not_help(measured: Sequence[Measured]) -> Parts:

@@ -13,7 +13,7 @@ from mmr_kit.reporting.claims import Claim
 from mmr_kit.reporting.markup import markdown_cell
 from mmr_kit.reporting.paper import paper_file
 from mmr_kit.reporting.report_html import counted, html_report
-from mmr_kit.reporting.report_sections import INDEX, REPORT, Section, description, not_judged, read_sections
+from mmr_kit.reporting.report_sections import INDEX, REPORT, Section, description, how_to_read, not_judged, read_sections
 
 ERRATA_COLUMNS = {"table", "row", "column", "as_printed", "note"}
 
@@ -22,7 +22,7 @@ def write_report(folder: Path) -> tuple[Path, Path]:
     """Write index.html and REPORT.md of a profile's results (`results/<profile>/`) and return their paths. Raises InputError where there are no results."""
     folder = Path(folder)
     sections = read_sections(folder)
-    missing, errata, about = not_judged(sections), _errata(), description(folder.name)
+    missing, errata, about = not_judged(sections), _errata(), [description(folder.name), *how_to_read(sections)]
     index, report = folder / INDEX, folder / REPORT
     page, text = html_report(folder.name, about, sections, missing, errata), _markdown(folder.name, about, sections, missing, errata)
     atomic_write(index, page)
@@ -44,9 +44,10 @@ def _errata() -> list[dict[str, str]]:
     return rows
 
 
-def _markdown(profile: str, about: str, sections: Sequence[Section], missing: Sequence[Claim], errata: Sequence[Mapping[str, str]]) -> str:
+def _markdown(profile: str, about: Sequence[str], sections: Sequence[Section], missing: Sequence[Claim], errata: Sequence[Mapping[str, str]]) -> str:
     counts = ", ".join(f"{count} {word}" for _, word, count in counted(sections, missing))
-    parts = [f"# Results of the profile {markdown_cell(profile)}\n", *([f"{about}\n"] if about else []), f"Claims of the paper: {counts}.\n"]
+    parts = [f"# Results of the profile {markdown_cell(profile)}\n",
+             *(f"{markdown_cell(told)}\n" for told in about if told), f"Claims of the paper: {counts}.\n"]  # fmt: skip
     judged = [(f"[{markdown_cell(judged.claim.id)}](#{_slug(section.title)})", judged) for section in sections for judged in section.claims]
     if judged:
         parts.append("| id | the paper's claim | verdict |\n|---|---|---|")
@@ -56,7 +57,8 @@ def _markdown(profile: str, about: str, sections: Sequence[Section], missing: Se
     for section in sections:
         parts += [_one_level_down(section.markdown) if section.markdown else f"## {markdown_cell(section.title)}\n", _figures(section), _files(section)]
     if missing:
-        parts += ["## Claims not judged in this profile\n", *(f"- {markdown_cell(claim.id)}: {markdown_cell(claim.claim)}" for claim in missing), ""]
+        parts += ["## Claims not judged in this profile\n", "Their tables and figures were not run in it.\n",
+                  *(f"- {markdown_cell(claim.id)} ({markdown_cell(claim.where)}): {markdown_cell(claim.claim)}" for claim in missing), ""]
     parts.append("## Errata\n\nPrinted numbers that are probably misprints or artefacts; they stay as printed in the tables, with a mark.\n")
     parts += [
         f"- {erratum['table'].replace('table', 'Table ')}, {markdown_cell(erratum['row'])}, {markdown_cell(erratum['column'])}, "

@@ -28,16 +28,16 @@ PROVENANCE = ("git", "written", "cpu", "cpu_count", "threads", "device", "python
 LISTED = 4  # numbers that an erratum lists; the others are in the table it belongs to
 
 
-def html_report(profile: str, about: str, sections: Sequence[Section], not_judged: Sequence[Claim], errata: Sequence[Mapping[str, str]]) -> str:
-    """The whole page. about: what the profile is; errata: the rows of results/paper/errata.csv."""
+def html_report(profile: str, about: Sequence[str], sections: Sequence[Section], not_judged: Sequence[Claim], errata: Sequence[Mapping[str, str]]) -> str:
+    """The whole page. about: what the profile is, and further paragraphs on how to read it; errata: the rows of results/paper/errata.csv."""
     contents = "".join(f'<li><a href="#{_id(section.name)}">{escape(section.title)}</a></li>' for section in sections)
     parts = [
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'
         f'<meta name="color-scheme" content="light dark"><title>Results of the profile {escape(profile)}</title>\n{STYLE}{REPORT_STYLE}</head>\n<body>\n',
-        f'<header><h1>Results of the profile {escape(profile)}</h1>\n<p class="lead">{escape(about)}</p>\n'
+        f'<header><h1>Results of the profile {escape(profile)}</h1>\n<p class="lead">{escape(about[0])}</p>\n'
         f'<p class="muted">The tables and figures of <cite>{PAPER}</cite> (Geigle, Pfeiffer, Reimers, Vulić and Gurevych, TACL 2022), computed again by '
         "mmr_kit. Numbers in italics are as printed in the paper; one with a dotted line leads to the row and the run files that it came from.</p></header>",
-        _summary(sections, not_judged),
+        _summary(sections, not_judged, about[1:]),
         f'<nav aria-label="Contents"><ul>{contents}<li><a href="#errata">Errata</a></li></ul></nav>\n<main>',
         *(_section(section) for section in sections),
         _errata(errata, sections),
@@ -54,7 +54,7 @@ def counted(sections: Sequence[Section], not_judged: Sequence[Claim]) -> list[tu
     return [*measured, *quoted, ("–", "not judged here", len(not_judged))]
 
 
-def _summary(sections: Sequence[Section], not_judged: Sequence[Claim]) -> str:
+def _summary(sections: Sequence[Section], not_judged: Sequence[Claim], reading: Sequence[str]) -> str:
     counts = "".join(
         f'<li class="{_class(word)}"><b>{count}</b> <span aria-hidden="true">{symbol}</span> {word}</li>'
         for symbol, word, count in counted(sections, not_judged)
@@ -65,6 +65,7 @@ def _summary(sections: Sequence[Section], not_judged: Sequence[Claim]) -> str:
         for section in sections
         for claim in section.claims
     )
+    told = "".join(f'<p class="muted">{escape(paragraph)}</p>' for paragraph in reading)
     table = f'<table class="list"><thead><tr><th>id</th><th>the paper\'s claim</th><th>verdict</th></tr></thead><tbody>{rows}</tbody></table>' if rows else ""
     others = "".join(
         f'<tr><th scope="row">{escape(claim.id)}</th><td>{escape(claim.claim)}<br><span class="muted">{escape(claim.where)}</span></td></tr>'
@@ -75,7 +76,7 @@ def _summary(sections: Sequence[Section], not_judged: Sequence[Claim]) -> str:
         f"<thead><tr><th>id</th><th>the paper's claim</th></tr></thead><tbody>{others}</tbody></table></details>"
     )
     return (
-        f'<section aria-labelledby="summary"><h2 id="summary">Verdicts on the paper\'s claims</h2>\n<ul class="counts">{counts}</ul>\n{table}\n'
+        f'<section aria-labelledby="summary"><h2 id="summary">Verdicts on the paper\'s claims</h2>\n<ul class="counts">{counts}</ul>\n{told}\n{table}\n'
         f"{missing if others else ''}</section>"
     )
 

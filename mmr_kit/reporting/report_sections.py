@@ -19,6 +19,13 @@ from mmr_kit.reporting.evidence import Verdict
 from mmr_kit.reporting.report_numbers import Number, numbers
 from mmr_kit.reporting.results import read_results
 
+FLOOR = "floor"  # the method's name in the tables
+VERDICTS = (
+    "A claim is judged part by part, a part being mostly a data set and a direction. It is supported if all its parts are, not supported if one is "
+    "contradicted (its whole interval lies on the wrong side of what was needed), and inconclusive where the intervals leave it open or a part could not be "
+    "measured. Models, data and training here are smaller than the paper's: what is not supported here need not be wrong there."
+)
+TOO_LITTLE = "These models are trained too little for the claims that rest on them: a verdict on those speaks of this training, not of the approach."
 REPORT, INDEX = "REPORT.md", "index.html"
 KINDS = (".claims.csv", ".provenance.json", ".csv", ".html", ".md", ".tex", ".png")
 CLAIM_COLUMNS = {"id", "claim", "verdict", "part", "part_verdict", "evidence"}
@@ -94,6 +101,25 @@ def not_judged(sections: list[Section]) -> list[Claim]:
     """The paper's claims that no section judges."""
     judged = {claim.claim.id for section in sections for claim in section.claims}
     return [claim for claim in load_claims().values() if claim.id not in judged]
+
+
+def how_to_read(sections: list[Section]) -> list[str]:
+    """Paragraphs: what a verdict means, and, where that is so, which methods are below the floor, so that claims on them say little."""
+    return [VERDICTS, *filter(None, [_below_the_floor(sections)])]
+
+
+def _below_the_floor(sections: list[Section]) -> str:
+    places: dict[tuple[str, ...], list[Number]] = {}
+    for section in sections:
+        for number in section.numbers:
+            if number.what.get("metric") == "R@1":
+                places.setdefault((section.name, number.what.get("direction", ""), number.what.get("dataset", "")), []).append(number)
+    told = []
+    for (_, direction, dataset), found in places.items():
+        floor = next((number.value for number in found if number.what.get("method") == FLOOR), 0.0)
+        below = [f"{number.what['method']} {number.value:.1f}" for number in found if number.what.get("method") != FLOOR and number.value < floor]
+        told += [f"{', '.join(below)} (floor {floor:.1f}) in {direction.replace('_', ' ')} on {dataset}"] if below else []
+    return f"Below the floor, a linear map from region features to words without any Transformer, at R@1: {'; '.join(told)}. {TOO_LITTLE}" if told else ""
 
 
 def description(profile: str) -> str:

@@ -207,7 +207,7 @@ def test_what_was_not_measured_says_so(world: str) -> None:
 def test_one_method_that_was_not_measured_is_named(measure: Any) -> None:
     judged = kit.judge_table2(build(measure, [cell for cell in WORLDS["table2"][1] if cell[0]["method"] != "CE"]))
     assert judged["T2-1"].evidence == ["a: not measured (no CE) –"]
-    assert judged["T2-2"].parts[1][1].verdict == SUPPORTED
+    assert {finding.verdict for _, finding in judged["T2-2"].parts} == {NOT_MEASURED}
 
 
 def printed(number: int, measure: Any, **more: Any) -> list[Measured]:
@@ -225,7 +225,7 @@ def printed(number: int, measure: Any, **more: Any) -> list[Measured]:
 def test_the_papers_own_numbers(measure: Any) -> None:
     """What the printed numbers would give if they were measured on 2000 queries of one order of difficulty: the tests ask for no more than the paper shows.
 
-    Not supported are claims to which the paper's own tables have an exception: text retrieval in Table 6, and JOINT+COOP at the ceiling in Table 8.
+    Not supported are claims to which the paper's own tables have an exception: JOINT+COOP at the ceiling in Table 8. Those of Table 6 are in text retrieval.
     """
     verdicts: dict[str, Verdict] = {}
     for number, judge in ((2, kit.judge_table2), (7, kit.judge_table7)):
@@ -237,18 +237,21 @@ def test_the_papers_own_numbers(measure: Any) -> None:
     beside = {"MSCOCO": "MSCOCO 5k", "Flickr30k": "Flickr30k 1k", "CC": "CC 14k"}
     k = [Measured({**cell.columns, "k": int(cell["k"])}, cell.hits) for cell in printed(8, measure)]
     combined = [Measured({**cell.columns, "lambda": float(cell["lambda"] or 0) or None}, cell.hits) for cell in printed(9, measure)]
-    for judged in (kit.judge_table5(plain + printed(5, measure)), kit.judge_table6(zero_shot, beside), kit.judge_table8(k), kit.judge_table9(combined)):
+    of_table1 = kit.judge_table1(plain, {"CE": 1, "BE": 1, "JOINT": 1})
+    of_table6 = kit.judge_table6(zero_shot, beside)
+    for judged in (of_table1, kit.judge_table5(plain + printed(5, measure)), of_table6, kit.judge_table8(k), kit.judge_table9(combined)):
         verdicts |= {j.claim.id: j.verdict for j in judged.judgements}
-    assert {claim for claim, verdict in verdicts.items() if verdict == NOT_SUPPORTED} == {"T6-1", "T6-2", "T8-1", "T8-2"}
-    assert {claim for claim, verdict in verdicts.items() if verdict == INCONCLUSIVE} <= {"T5-3"}, "5.5 points where 5 are needed"
-    found = kit.judge_table6(zero_shot, beside)["T6-2"].parts
-    assert next(finding.verdict for place, finding in found if "image" in place) == SUPPORTED
+    assert {claim for claim, verdict in verdicts.items() if verdict == NOT_SUPPORTED} == {"T8-1", "T8-2"}
+    near = {"T1-2": "1.9 points where half of 3.9 is the limit", "T1-7": "1.6 where 2 are allowed", "T5-3": "5.5 where 5 are needed",
+            "T6-2": "2.4 where 2 are needed"}  # fmt: skip
+    assert {claim for claim, verdict in verdicts.items() if verdict == INCONCLUSIVE} <= near.keys()
+    assert all("does not count: text retrieval" in str(of_table6[claim].evidence) for claim in ("T6-1", "T6-2"))
 
 
 def test_the_largest_merged_collection_counts(measure: Any) -> None:
     judged = kit.judge_table5(build(measure, WORLDS["table5"][1]))
     assert judged["T5-2"].evidence[0].startswith("a image retrieval: 62.0 - BE 46.0")
-    assert judged["T5-3"].evidence[0].startswith("a, BE, plain against merged: 72.0 - 46.0 = +26.0 [")
+    assert judged["T5-3"].evidence[0].startswith("a, BE, plain against merged, mean of both directions: 72.0 - 46.0 = +26.0 [")
 
 
 def test_clip_is_quoted_where_it_was_not_measured(measure: Any) -> None:

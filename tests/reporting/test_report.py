@@ -176,8 +176,18 @@ def test_summary_counts_and_lists_every_claim(folder: Path) -> None:
     assert all(f">{id_}<" in text or f">{id_}:" in text for id_ in load_claims())
     markdown = (folder / "REPORT.md").read_text()
     assert "| [T1-1](#table-1-scriptalert1script) | BE is slightly below CE at R@1 | ✓ supported |" in markdown
-    assert "- T1-2: R@10 of BE" in markdown
+    assert "- T1-2 (Table 1, section 5): R@10 of BE" in markdown
     assert [line.split()[:3] for line in verdict_lines(folder)] == [["supported", "T1-1", "BE"], ["not", "supported", "Q-9"]]
+
+
+def test_methods_below_the_floor_are_named(folder: Path) -> None:
+    assert all("Below the floor" not in page.read_text() for page in write_report(folder))
+    table = folder / "table1_main.csv"
+    ce = next(line for line in table.read_text().splitlines() if ",a_200," in line and ",CE," in line and ",0," in line)
+    with table.open("a") as file:
+        file.write(ce.replace(",CE,", ",floor,").replace(",70.0,", ",72.5,").replace(",0,", ",,").replace("runs/table1/a_200.CE.seed0.run.gz", "") + "\n")
+    for page in write_report(folder):
+        assert "at R@1: CE 71.0, BE 72.0 (floor 72.5) in image retrieval on a_200. " in page.read_text().replace("\\", "")
 
 
 def test_errata_say_what_was_measured(folder: Path, tmp_path: Path) -> None:
