@@ -22,7 +22,8 @@ ON ?= local
 SECONDS ?= 60
 KILLS ?= 200
 HARNESS ?=
-PYTEST_ARGS ?= -n auto --dist loadgroup
+# A file's tests run in one process, one after the other; those of the longest files begin first (tests/conftest.py).
+PYTEST_ARGS ?= -n auto --dist loadfile --no-loadscope-reorder
 BIN := .venv/bin
 
 # The first of these that really runs (a version manager's shim may be there and fail).

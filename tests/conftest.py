@@ -24,8 +24,8 @@ os.environ["MMR_CACHE_DIR"] = os.environ.get("MMR_TEST_CACHE_DIR") or str(ROOT /
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Rows of tests that must follow one another begin first: at the end one process would go through them while all others wait."""
-    items.sort(key=lambda item: item.get_closest_marker("xdist_group") is None)
+    """Files with slow tests begin first: at the end one process would go through them while all others wait."""
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
 
 
 @pytest.fixture(scope="session")

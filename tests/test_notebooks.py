@@ -442,7 +442,6 @@ def run_nbval(nbval: Nbval, path: Path, folder: Path, **environment: str) -> sub
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("nbval")  # one after the other: they share models, and kernels that start together may race for a TCP port
 @pytest.mark.parametrize("path", TABLES, ids=by_name)
 def test_notebook_passes_nbval_under_the_smoke_profile(path: Path, tmp_path: Path, nbval: Nbval) -> None:
     done = run_nbval(nbval, path, tmp_path)
@@ -456,7 +455,6 @@ def test_notebook_passes_nbval_under_the_smoke_profile(path: Path, tmp_path: Pat
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("nbval")
 def test_nbval_passes_with_two_threads(tmp_path: Path, nbval: Nbval) -> None:
     done = run_nbval(nbval, NOTEBOOKS / "00_quickstart.ipynb", tmp_path, OMP_NUM_THREADS="2")
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
@@ -469,7 +467,6 @@ metrics.success = lambda ranking, relevance, at=(1, 5, 10): right(ranking, relev
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("nbval")
 def test_nbval_fails_on_a_broken_metric(tmp_path: Path, nbval: Nbval) -> None:
     (tmp_path / "broken").mkdir()
     (tmp_path / "broken" / "sitecustomize.py").write_text(BROKEN)

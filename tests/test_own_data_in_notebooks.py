@@ -45,7 +45,6 @@ def photographs(folder: Path, seed: int) -> Path:
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("nbval")  # one after the other with the other notebooks
 def test_every_notebook_runs_on_data_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "data").mkdir()
     monkeypatch.setenv("MMR_DATA_DIR", str(tmp_path / "data"))

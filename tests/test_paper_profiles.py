@@ -99,7 +99,6 @@ def with_patches(folder: Path, manifests: Path, name: str) -> str:
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("nbval")  # one after the other with the other notebooks
 def test_every_table_comes_out_of_the_miniature(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(sys, "argv", ["mmr", "data", "miniature", "--prepared", str(tmp_path / "data")])
     with pytest.raises(SystemExit) as end:

@@ -12,7 +12,7 @@ import pytest
 
 from tests.browser.conftest import Lab, Window
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("browser")]  # one server and one browser for all
+pytestmark = pytest.mark.slow
 EXPLORER = "lab/workspaces/explorer/tree/notebooks/01_explorer.ipynb?reset"
 
 

@@ -47,7 +47,6 @@ def test_the_runner_of_tables_leaves_lessons_alone() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("nbval")
 @pytest.mark.parametrize("path", LESSONS, ids=lambda path: path.stem)
 def test_a_lesson_passes_nbval_with_its_stubs_and_with_its_solutions(
     path: Path, tmp_path: Path, nbval: Callable[..., subprocess.CompletedProcess[str]]
