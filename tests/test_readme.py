@@ -1,31 +1,36 @@
 """Measured numbers that README.md quotes are those of the committed result files (not of a run of one's own that lies over them)."""
 
 import json
-import subprocess
-from collections.abc import Callable
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from mmr_kit.errors import InputError
+from mmr_kit.reporting.reference import committed
 from mmr_kit.reporting.results import headline, read_results
 
 ROOT = Path(__file__).resolve().parents[1]
-Committed = Callable[[str], Path]
+BENCH = ROOT / "results" / "bench"
 
 
-@pytest.fixture
-def committed(tmp_path: Path) -> Committed:
-    def fetch(name: str) -> Path:
-        """A copy of a file of results/ as it was committed."""
-        done = subprocess.run(["git", "-C", str(ROOT), "show", f"HEAD:results/{name}"], capture_output=True, check=False)
-        if done.returncode:
-            pytest.skip("no git history here, so nobody knows what was committed")
-        copy = tmp_path / Path(name).name
-        copy.write_bytes(done.stdout)
-        return copy
+@pytest.fixture(scope="module")
+def demo() -> Iterator[Path]:
+    yield from _results("demo")
 
-    return fetch
+
+@pytest.fixture(scope="module")
+def flickr8k() -> Iterator[Path]:
+    yield from _results("flickr8k")
+
+
+def _results(profile: str) -> Iterator[Path]:
+    try:
+        with committed(profile) as folder:
+            yield folder
+    except InputError as error:
+        pytest.skip(str(error))
 
 
 def number(table: Path, **where: Any) -> float:
@@ -37,36 +42,36 @@ def number(table: Path, **where: Any) -> float:
     return float(rows["value"].iloc[0])
 
 
-def test_the_times_of_table3(committed: Committed) -> None:
-    table = committed("demo/table3_latency.csv")
+def test_the_times_of_table3(demo: Path) -> None:
+    table = demo / "table3_latency.csv"
     published, fast = (number(table, metric="latency_s", method="SEP/JOINT+COOP", n_items=1_000_000, backbone=f"oscar, cpu, {way}")
                        for way in ("published", "fast"))  # fmt: skip
     assert_said(f"COOP takes {published:.1f} s in the published way and {fast:.1f} s in the kit's")
 
 
-def test_the_sum_of_scores_on_photographs(committed: Committed) -> None:
-    table = committed("flickr8k/table9_score_combination.csv")
+def test_the_sum_of_scores_on_photographs(flickr8k: Path) -> None:
+    table = flickr8k / "table9_score_combination.csv"
     half, alone = ([number(table, metric="R@1", method="SEP+COOP", direction=direction, combination="ADD", **{"lambda": weight})
                     for direction in ("image_retrieval", "text_retrieval")] for weight in (0.5, 1.0))  # fmt: skip
     assert_said(f"(R@1 {half[0]:.1f} and {half[1]:.1f} in image and text retrieval, BE alone {alone[0]:.1f} and {alone[1]:.1f})")
 
 
-def test_english_on_photographs(committed: Committed) -> None:
-    table = committed("flickr8k/table7_multilingual_zero_shot.csv")
+def test_english_on_photographs(flickr8k: Path) -> None:
+    table = flickr8k / "table7_multilingual_zero_shot.csv"
     ce, be, both = (number(table, metric="mR", method=method, language="en") for method in ("CE", "BE", "SEP+COOP"))
     assert_said(f"it reaches BE: mR {ce:.1f} against {be:.1f}, {both:.1f} with both")
 
 
-def test_the_agreement_of_precisions(committed: Committed) -> None:
-    results = json.loads(committed("bench/agreement_flickr8k.json").read_text())["results"]
+def test_the_agreement_of_precisions() -> None:
+    results = json.loads((BENCH / "agreement_flickr8k.json").read_text())["results"]
     bf16, int8 = (next(result for result in results if result["name"].endswith(f", {precision}")) for precision in ("bf16", "int8"))
     assert_said(f"({bf16['top_1_unsettled']:.1%} without; {bf16['settled']:.1%} of the pairs are scored again; "
                 f"Kendall's tau of the 20 candidates {bf16['tau']:.3f})")  # fmt: skip
     assert_said(f"int8 as well ({int8['top_1_unsettled']:.1%} without; {int8['tau']:.3f})")
 
 
-def test_the_memory_of_a_search_from_disk(committed: Committed) -> None:
-    (found,) = json.loads(committed("bench/from_disk.json").read_text())["results"]
+def test_the_memory_of_a_search_from_disk() -> None:
+    (found,) = json.loads((BENCH / "from_disk.json").read_text())["results"]
     assert_said(f"[{found['bytes'] / 1e9:.2f} GB of resident memory]")
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import ChainMap, Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
@@ -204,17 +204,17 @@ def _generated(manifest: Manifest) -> _Source:
     spec = manifest.generator
     identity = {"spec": spec.model_dump(mode="json"), "source": pictograms.source_identity()}
     folder = entry_folder("datasets", identity)
-    if not (found := _stamps(folder)) or _found_whole.get(folder) != found:
+    if not (found := _stamps(sorted(folder.rglob("*")))) or _found_whole.get(folder) != found:
         cached("datasets", identity, lambda temporary: pictograms.build_world(spec, temporary))
-        _found_whole[folder] = _stamps(folder)
+        _found_whole[folder] = _stamps(sorted(folder.rglob("*")))
     return _read_generated(folder, identity_hash(identity))
 
 
 _found_whole: dict[Path, Stamps] = {}  # generated worlds in the cache: to look at every byte each time would take longer than the ranking of a small gallery
 
 
-def _stamps(folder: Path) -> Stamps:
-    return tuple((str(path), stamp(path)) for path in sorted(folder.rglob("*")))
+def _stamps(files: Iterable[Path]) -> Stamps:
+    return tuple((str(path), stamp(path)) for path in files)
 
 
 @lru_cache(maxsize=8)
@@ -225,7 +225,7 @@ def _read_generated(folder: Path, fingerprint: str) -> _Source:
 
 def _changes(files: Files, folder: Path) -> Stamps:
     """Each file that the data set consists of, pictures aside."""
-    return tuple((str(path), stamp(path)) for path in (*caption_files(files, folder), *store_files(folder / files.regions)))
+    return _stamps([*caption_files(files, folder), *store_files(folder / files.regions)])
 
 
 @lru_cache(maxsize=8)
