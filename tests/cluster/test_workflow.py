@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -18,6 +17,7 @@ from typing import Any
 import pytest
 
 from tests.cluster import loopback
+from tests.worlds import with_worlds
 
 pytest.importorskip("snakemake", reason="Snakemake is not installed: make install-cluster, or pip install 'mmr-kit[cluster]'")
 ROOT = Path(__file__).resolve().parents[2]
@@ -57,14 +57,6 @@ def killed_and_taken_up(folder: Path, on: str, limit: float) -> dict[str, Any]:
     planned = int(re.search(r"to do: (\d+) trainings", (folder / "driver.log").read_text())[1])  # type: ignore[index]
     assert len(finished(folder)) == planned > len(done)
     return {"planned": planned, "finished_before": len(done), "repeated": repeated}
-
-
-def with_worlds(folder: Path) -> Path:
-    """A cache of its own with the generated worlds that are there already."""
-    worlds = Path(os.environ["MMR_CACHE_DIR"]) / "datasets"
-    if worlds.is_dir():
-        shutil.copytree(worlds, folder / "cache" / "datasets")
-    return folder
 
 
 def test_on_this_machine(tmp_path: Path) -> None:

@@ -15,7 +15,6 @@ from typing import Any
 from xml.etree import ElementTree
 
 from mmr_kit.cache import atomic_write, cache_dir
-from mmr_kit.data.datasets import load_dataset
 from mmr_kit.reporting import provenance
 from tests.kills.killing import kill_often
 from tests.kills.reliability import write
@@ -54,8 +53,6 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     asked = parser.parse_args()
     os.environ["MMR_CACHE_DIR"] = str(cache_dir())
-    for name in ("smoke_a", "smoke_b"):
-        load_dataset(name)  # generated once
     shares = [asked.kills // len(SCENARIOS) + (number < asked.kills % len(SCENARIOS)) for number in range(len(SCENARIOS))]
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         told = list(pool.map(_killed, SCENARIOS, shares, [asked.seed] * len(SCENARIOS)))

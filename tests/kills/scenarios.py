@@ -14,6 +14,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from tests.worlds import with_worlds
+
 ROOT = Path(__file__).resolve().parents[2]
 MMR = [sys.executable, "-m", "mmr_kit.cli"]
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--local-addr", "127.0.0.1", "--nproc-per-node", "2", "-m", "mmr_kit.cli", "--"]
@@ -49,9 +51,7 @@ class Scenario:
     def lay_out(self, folder: Path) -> None:
         """A folder to begin in, with the generated worlds, which cost time and are not what is killed."""
         (folder / "data").mkdir(parents=True)
-        worlds = Path(os.environ["MMR_CACHE_DIR"]) / "datasets"
-        shutil.copytree(worlds, folder / "cache" / "datasets")
-        self.prepare(folder)
+        self.prepare(with_worlds(folder))
 
     def digest(self, folder: Path) -> dict[str, str]:
         """File -> SHA-256 of what it left."""
