@@ -28,7 +28,7 @@ def search_costs(collections: Sequence[int], width: int, k: int, queries: int, p
     """The cost of each search in collections of these sizes, and a note for each that was not measured.
 
     probes: lists that the approximate search looks into; its index is in memory, so collections above `approximate_up_to` have none. The published search
-    needs twice the collection in memory, and is not measured where that is not there. Collections lie on the disk, mapped into memory.
+    needs the collection in memory, and is not measured where it has no room. Collections lie on the disk, mapped into memory.
     """
     costs, notes = [], []
     asked = embeddings(WARM_UP + OFTEN * queries, width, 0)
@@ -42,18 +42,20 @@ def search_costs(collections: Sequence[int], width: int, k: int, queries: int, p
                 searches |= {PUBLISHED_SEARCH: published_search(collection.vectors), FLOAT: plain_search(collection.vectors)}
             else:
                 notes.append(f"{PUBLISHED_SEARCH} and {FLOAT}: not measured on {count:,} images, for which memory has no room.")
-            approximate: dict[int, Search] = {}
+            exact = collection.search(asked, k)[0][WARM_UP:]
+            found = search_times(searches, asked[: WARM_UP + queries], k, WARM_UP, tell)
+            costs += [SearchCost(name, count, seconds, found_of(rows, exact), k) for name, (seconds, rows) in found.items()]
+            del searches
+            collection.release()  # its float32 values leave the memory before the index comes
             index, why = _index(collection, count, approximate_up_to)
             if index is None:
                 notes.append(f"{APPROXIMATE}: not measured on {count:,} images ({why}).")
             else:
-                approximate = {number: _probing(index, number) for number in probes if number <= index.lists}
-            exact = collection.search(asked, k)[0][WARM_UP:]
-            found = search_times(searches, asked[: WARM_UP + queries], k, WARM_UP, tell)
-            costs += [SearchCost(name, count, seconds, found_of(rows, exact), k) for name, (seconds, rows) in found.items()]
-            found = search_times({str(number): search for number, search in approximate.items()}, asked, k, WARM_UP, tell)
-            costs += [SearchCost(APPROXIMATE, count, seconds, found_of(rows, exact), k, int(number)) for number, (seconds, rows) in found.items()]
-            del searches, approximate, index, collection
+                approximate = {str(number): _probing(index, number) for number in probes if number <= index.lists}
+                found = search_times(approximate, asked, k, WARM_UP, tell)
+                costs += [SearchCost(APPROXIMATE, count, seconds, found_of(rows, exact), k, int(number)) for number, (seconds, rows) in found.items()]
+                del approximate
+            del index, collection
     return costs, notes
 
 

@@ -17,7 +17,7 @@ from mmr_kit.retrieval.agreement import Agreement, agreement
 from mmr_kit.retrieval.latency import ENCODING, RERANKING, SEARCH, QueryTimes, Throughput, Way, query_times, throughputs
 
 WARM_UP = 2  # queries
-COPIES = 3  # of the collection that memory must have room for: as published, its normalised copy, and the kit's codes
+COPIES = 2  # of the collection that memory must have room for: as published, and the kit's codes with what is made on the way
 SPARE = 2**30  # bytes for everything else
 
 

@@ -23,6 +23,7 @@ from mmr_kit.retrieval.search import search
 
 Find = Callable[[np.ndarray, np.ndarray, int], tuple[np.ndarray, np.ndarray]]
 BATCH = 512  # of the published code
+ROWS = 2**16  # of the collection, normalised at a time: all the same work, without a second collection in memory
 
 
 class PublishedModel:
@@ -63,7 +64,8 @@ def published_search(collection: np.ndarray, device: str = "cpu") -> Search:
     held = _tensor(collection).to(device)
 
     def search(queries: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-        scores, rows = torch.topk(normalize(torch.from_numpy(queries).to(device)) @ normalize(held).T, min(k, len(held)))
+        unit = normalize(torch.from_numpy(queries).to(device))
+        scores, rows = torch.topk(torch.cat([unit @ normalize(part).T for part in held.split(ROWS)], dim=1), min(k, len(held)))
         return rows.cpu().numpy(), scores.cpu().numpy()
 
     return search
@@ -113,6 +115,7 @@ class Contestants:
 def contestants(sizes: Sizes, device: str, precision: str = "no", batch_size: int = BATCH) -> Contestants:
     """A random model of these sizes on the device, to be used in both ways. precision: of the kit's engine; batch_size: of the published way."""
     first, second = random_model(sizes).to(device), random_model(sizes).to(device)  # apart, since a backbone remembers the tokens of captions
+    second.load_state_dict(first.state_dict(), assign=True)  # the same weights in memory
     return Contestants(device, PublishedModel(first, batch_size), Engine(second, precision))
 
 

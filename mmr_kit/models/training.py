@@ -6,7 +6,8 @@ import hashlib
 import io
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from mmr_kit.models.retrieval_model import RetrievalModel
 from mmr_kit.models.watching import Watch
 
 CHECKPOINT = "checkpoint.pt"
+LARGE_TABLE = 2**22  # values of an embedding table; BERT's words have six times as many
 
 
 @dataclass(frozen=True)
@@ -106,12 +108,13 @@ def _gradients(objective: Objective, step: int, seed: int, accelerator: Accelera
         torch.manual_seed(seed * 1_000_003 + step + distributed.number() * 10**12)  # dropout, of each process's own share
         losses: dict[str, float] = {}
         try:
-            for part in objective.parts(step):
-                with accelerator.autocast():
-                    values = part()
-                with memory.alike():
-                    accelerator.backward(sum(values.values()))
-                losses |= {name: float(value.detach()) for name, value in values.items()}
+            with rows_of_tables(objective.model):
+                for part in objective.parts(step):
+                    with accelerator.autocast():
+                        values = part()
+                    with memory.alike():
+                        accelerator.backward(sum(values.values()))
+                    losses |= {name: float(value.detach()) for name, value in values.items()}
             return losses
         except (RuntimeError, MemoryError) as error:
             if not memory.ran_out(error):
@@ -122,6 +125,25 @@ def _gradients(objective: Objective, step: int, seed: int, accelerator: Accelera
         incidents.append(f"out of memory at step {step + 1}: from there on batches pass in parts {objective.model.spared} times smaller, computed twice")
         objective.load_state(before)
         objective.model.zero_grad()
+
+
+@contextmanager
+def rows_of_tables(model: torch.nn.Module) -> Iterator[None]:
+    """While it lasts, a backward pass on a CPU gives a large embedding table's gradient for the rows read; then they are summed into a dense one.
+
+    Otherwise each pass would write and add a table of zeros but for those rows: a fifth of a step of a BERT of six layers.
+    """
+    tables = [module for module in model.modules() if isinstance(module, torch.nn.Embedding) and module.weight.numel() >= LARGE_TABLE and module.weight.is_cpu]
+    for table in tables:
+        table.sparse = True
+    try:
+        yield
+    finally:
+        for table in tables:
+            table.sparse = False
+    for table in tables:
+        if table.weight.grad is not None:
+            table.weight.grad = table.weight.grad.to_dense()
 
 
 def _checkpoint(work: Path, step: int, model: torch.nn.Module, optimizer: Any, scheduler: Any, objective: Objective, training: Training,

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from mmr_kit.data.datasets import RetrievalDataset, load_dataset
+from mmr_kit.models import training
 from mmr_kit.models.batches import TrainingPairs
 from mmr_kit.models.losses import NegativeSchedule
 from mmr_kit.models.objectives import BiEncoding, CrossEncoding, Joint, Objective, Pretraining
@@ -207,8 +208,11 @@ def test_learning_rate_falls_in_a_line() -> None:
     assert (schedule.weight_decay, schedule.warmup_steps) == (0.05, 0)
 
 
-def test_steps_are_adamw_on_clipped_gradients(make_model: MakeModel, small: RetrievalDataset, tmp_path: Path) -> None:
-    """Weight decay .05, gradients clipped to norm 1, the learning rate falling: three steps computed by hand."""
+@pytest.mark.parametrize("large_table", [training.LARGE_TABLE, 0])
+def test_steps_are_adamw_on_clipped_gradients(make_model: MakeModel, small: RetrievalDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+                                              large_table: int) -> None:
+    """Weight decay .05, gradients clipped to norm 1, the learning rate falling: three steps by hand; with tables taken by rows, too."""
+    monkeypatch.setattr(training, "LARGE_TABLE", large_table)
     model, by_hand = make_model(), make_model()
     train(objective("CE", model, small), Schedule(3, 1e-2, 3), a_score, tmp_path, silent)
     losses, parameters, norms = objective("CE", by_hand, small), dict(by_hand.named_parameters()), []
