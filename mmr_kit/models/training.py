@@ -55,7 +55,7 @@ class Training:
 
 def train(objective: Objective, schedule: Schedule, dev_score: Callable[[RetrievalModel], float], work: Path,
           progress: Callable[[dict[str, Any]], None]) -> Training:
-    """Train `objective.model` in place and leave it with the weights of the best dev score.
+    """Train `objective.model` in place and leave it with the weights of the best dev score (the last of equal ones).
 
     Evaluates every `evaluate_every` steps and after the last, and then keeps a checkpoint in the folder `work`: a training that was interrupted there
     goes on from it, with the same result as without the interruption (batches and dropout depend on the seed and the step alone). A training that will come
@@ -88,7 +88,7 @@ def train(objective: Objective, schedule: Schedule, dev_score: Callable[[Retriev
                 point["dev score"] = dev_score(model)
             model.train()
             training.curve.append(point)
-            if best is None or point["dev score"] > best["score"]:
+            if best is None or point["dev score"] >= best["score"]:  # of equal ones the later: a small dev gallery is soon solved
                 best = {"score": point["dev score"], "step": step + 1, "weights": {name: t.detach().clone() for name, t in model.state_dict().items()}}
             if distributed.number() == 0:
                 _checkpoint(work, step + 1, model, optimizer, scheduler, objective, training, best)

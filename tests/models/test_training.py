@@ -97,7 +97,7 @@ def test_learns(make_model: MakeModel, small: RetrievalDataset, tmp_path: Path, 
         assert curve[-1]["N"] > 2 * curve[0]["N"], "N grows as the positives win"
 
 
-def test_keeps_the_first_of_the_best(make_model: MakeModel, small: RetrievalDataset, tmp_path: Path) -> None:
+def test_keeps_the_last_of_the_best(make_model: MakeModel, small: RetrievalDataset, tmp_path: Path) -> None:
     model, scores, seen = make_model(), [1.0, 3.0, 2.0, 3.0], []
 
     def score(model: RetrievalModel) -> float:
@@ -106,7 +106,7 @@ def test_keeps_the_first_of_the_best(make_model: MakeModel, small: RetrievalData
 
     points: list[dict[str, Any]] = []
     curve = train(objective("CE", model, small), Schedule(7, 1e-2, 2), score, tmp_path, points.append).curve
-    assert equal(weights(model), seen[1])
+    assert equal(weights(model), seen[3])
     assert not equal(seen[1], seen[3])
     assert not model.training
     assert [(point["step"], point["dev score"]) for point in curve] == [(2, 1.0), (4, 3.0), (6, 2.0), (7, 3.0)]
