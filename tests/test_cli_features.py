@@ -152,5 +152,5 @@ def test_from_photographs_to_recall(mmr: Mmr, photos: Path, tmp_path: Path, monk
     recipe = Recipe("JOINT", manifest, steps=2, batch_size=8, match_batch_size=4)
     assert (train([recipe], workers=0)[0] / "training.json").exists()
     (rankings,) = evaluate([Evaluation("JOINT+COOP", manifest, recipe, recipe, k=2)], workers=0)
-    for ranking in rankings.values():
-        assert recall(ranking, load_dataset(manifest), [2]) == {"R@2": 100.0}, "both of two candidates"
+    assert {direction: len(ranking.query_ids) for direction, ranking in rankings.items()} == {"image_retrieval": 4, "text_retrieval": 2}
+    assert recall(rankings["image_retrieval"], load_dataset(manifest), [2]) == {"R@2": 100.0}, "both of two candidates"
