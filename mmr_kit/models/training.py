@@ -131,7 +131,7 @@ def _gradients(objective: Objective, step: int, seed: int, accelerator: Accelera
 def rows_of_tables(model: torch.nn.Module) -> Iterator[None]:
     """While it lasts, a backward pass on a CPU gives a large embedding table's gradient for the rows read; then they are summed into a dense one.
 
-    Otherwise each pass would write and add a table of zeros but for those rows: a fifth of a step of a BERT of six layers.
+    Otherwise each pass would write and add a table of zeros but for those rows: a tenth of a step of a BERT of six layers.
     """
     tables = [module for module in model.modules() if isinstance(module, torch.nn.Embedding) and module.weight.numel() >= LARGE_TABLE and module.weight.is_cpu]
     for table in tables:
