@@ -49,7 +49,10 @@ def _folder(variable: str, what: str) -> Path:
 
 @pytest.fixture(scope="session")
 def nbval() -> Callable[..., subprocess.CompletedProcess[str]]:
-    """Runs nbval in a folder on a copy of a notebook with other parameters: nbval(notebook, parameters, folder, VARIABLE="its value")."""
+    """Runs nbval in a folder on a copy of a notebook with other parameters: nbval(notebook, parameters, folder, VARIABLE="its value").
+
+    The notebook trains and ranks by itself, as under the runner in profile smoke: children would take longer to start than the little they do.
+    """
     import nbformat
     from papermill.iorw import load_notebook_node
     from papermill.parameterize import parameterize_notebook
@@ -59,8 +62,8 @@ def nbval() -> Callable[..., subprocess.CompletedProcess[str]]:
         nbformat.write(notebook, copy)
         nbformat.write(parameterize_notebook(load_notebook_node(str(copy)), parameters, kernel_name="python3", language="python"), copy)
         options = ["--nbval-lax", "--nbval-current-env", "-p", "no:cacheprovider", "-p", "no:xdist", "-q", "--rootdir", str(folder)]
-        return subprocess.run([sys.executable, "-m", "pytest", *options, str(copy)], cwd=folder, env={**os.environ, **environment}, capture_output=True,
-                              text=True, check=False)  # fmt: skip
+        return subprocess.run([sys.executable, "-m", "pytest", *options, str(copy)], cwd=folder, env={**os.environ, "MMR_WORKERS": "0", **environment},
+                              capture_output=True, text=True, check=False)  # fmt: skip
 
     return run
 
