@@ -20,6 +20,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 # Before any test module imports torch; inherited by every process that a test starts.
 os.environ.update(OMP_NUM_THREADS="1", OMP_WAIT_POLICY="PASSIVE", TOKENIZERS_PARALLELISM="false", HF_HUB_OFFLINE="1", MMR_HEADLESS="1", MPLBACKEND="agg")
+os.environ["NUMBA_DISABLE_JIT"] = "1"  # ranx in plain Python: compiling its measures takes a minute
 os.environ["MMR_CACHE_DIR"] = os.environ.get("MMR_TEST_CACHE_DIR") or str(ROOT / ".mmr_cache" / "tests")
 
 

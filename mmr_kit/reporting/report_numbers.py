@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import pandas as pd
@@ -41,7 +42,7 @@ class Number:
     n_queries: int | None
     sources: tuple[Source, ...]
 
-    @property
+    @cached_property
     def phrases(self) -> list[tuple[str, str]]:
         """What it is, column by column, in the words of the tables' headings and in the csv's."""
         return [(_normal(_heading(name, text)), _normal(text)) for name, text in self.what.items()]
@@ -88,7 +89,8 @@ def find(found: Sequence[Number], headings: Sequence[str], printed: str) -> Numb
         named = [shown if shown in said else text for shown, text in number.phrases if shown in said or text in said]
         scores.append((len(named), len(set(named)), sum(map(len, named)), -len(number.phrases)))
     unit = 10.0 ** -len(digits[1] or "")
-    best = [number for number, score in zip(found, scores, strict=True) if score == max(scores)]
+    highest = max(scores, default=None)
+    best = [number for number, score in zip(found, scores, strict=True) if score == highest]
     chosen = [number for number in best if abs(number.value - float(printed.replace(",", ""))) <= 0.5001 * unit]
     return chosen[0] if len(chosen) == 1 else None
 

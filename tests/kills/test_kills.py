@@ -1,4 +1,4 @@
-"""A kill at a random moment of four programs; `make faults` kills all of them, two hundred times unless it is told another number."""
+"""A kill at a random moment of two programs; `make faults` kills eight, two hundred times unless it is told another number."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.kills.scenarios import SCENARIOS, Scenario
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["training", "encoding", "store conversion", "report"])
+@pytest.mark.parametrize("name", ["training", "store conversion"])
 def test_a_killed_program_is_run_again_to_the_same_files(name: str) -> None:
     told = kill_often(next(scenario for scenario in SCENARIOS if scenario.name == name), 1)
     assert told["kills"] == len(told["moments"]) == 1

@@ -293,11 +293,11 @@ def test_a_file_name_is_no_formula(tmp_path: Path) -> None:
 
 def test_several_processes_make_the_same_store(tmp_path: Path, checkpoint: Callable[[str], str]) -> None:
     """Some of whose batches hold broken pictures; in the last turn one process has none."""
-    pictures = draw(tmp_path / "pictures", 11)
+    pictures = draw(tmp_path / "pictures", 13)
     break_some(pictures)
     options = ["features", "extract", str(pictures), "--grid", "2", "--encoder", checkpoint("vit"), "--batch-size", "3"]
     alone, together = tmp_path / "alone", tmp_path / "together"
-    torchrun = ["torch.distributed.run", "--standalone", "--local-addr", "127.0.0.1", "--nproc-per-node", "3", "-m"]
+    torchrun = ["torch.distributed.run", "--standalone", "--local-addr", "127.0.0.1", "--nproc-per-node", "2", "-m"]
     for start, store in (([], alone), (torchrun, together), (torchrun, together)):  # the third time it is there already
         done = subprocess.run([sys.executable, "-m", *start, "mmr_kit.cli", *options, "--output", str(store)], capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr

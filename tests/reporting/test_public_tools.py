@@ -1,7 +1,4 @@
-"""The written files, read by the tools that others use: the same numbers to the last digit.
-
-ranx compiles its measures for each width of the ids (numba, half a minute), so it is used in this module alone, and on ids of one width.
-"""
+"""The written files, read by the tools that others use: the same numbers to the last digit."""
 
 import gzip
 from pathlib import Path
@@ -19,8 +16,6 @@ from mmr_kit.reporting.results import Results
 from mmr_kit.reporting.trec import write_qrels, write_run
 from mmr_kit.retrieval.metrics import AT, recall, success
 from mmr_kit.retrieval.ranking import Ranking
-
-pytestmark = pytest.mark.slow
 
 
 def by_ir_measures(qrels: Path, run: Path) -> dict[str, float]:
