@@ -37,6 +37,7 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "cache"
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("own_cache")
 def test_a_plan_holds_each_training_once_and_what_follows_from_it_next(tmp_path: Path) -> None:
     def make() -> dict[str, list[dict[str, object]]]:

@@ -19,6 +19,8 @@ from mmr_kit import cache
 from mmr_kit.errors import InputError, wanted
 from mmr_kit.models.retrieval_model import RetrievalModel
 
+pytestmark = pytest.mark.slow
+
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
 

@@ -30,6 +30,8 @@ from mmr_kit.models.objectives import BiEncoding, CrossEncoding, Joint, Objectiv
 from mmr_kit.models.retrieval_model import RetrievalModel
 from mmr_kit.models.training import CHECKPOINT, Schedule, train
 
+pytestmark = pytest.mark.slow
+
 METHODS = ("CE", "BE", "JOINT", "PRETRAINING", "BE refreshed")
 STEPS, BATCH = 6, 13  # no even number: the shares differ
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--local-addr", "127.0.0.1", "--nproc-per-node", "2"]

@@ -291,6 +291,7 @@ def test_a_file_name_is_no_formula(tmp_path: Path) -> None:
     assert not [line for line in (tmp_path / "store" / "skipped.csv").read_text().splitlines() if line.lstrip('"')[:1] in ("=", "+", "-", "@")]
 
 
+@pytest.mark.slow
 def test_several_processes_make_the_same_store(tmp_path: Path, checkpoint: Callable[[str], str]) -> None:
     """Some of whose batches hold broken pictures; in the last turn one process has none."""
     pictures = draw(tmp_path / "pictures", 13)
