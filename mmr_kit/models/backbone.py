@@ -13,16 +13,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from transformers import AutoConfig, AutoModel, AutoTokenizer, PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
-from transformers.masking_utils import create_bidirectional_mask
+from transformers import AutoConfig, AutoModel, AutoTokenizer, PretrainedConfig, PreTrainedTokenizerBase
 
 from mmr_kit.data.regions import Regions
 from mmr_kit.errors import InputError
+
+if TYPE_CHECKING:  # importing it takes seconds, and where all that is asked for is computed already nothing needs it
+    from transformers import PreTrainedModel
 
 OWN = ("oscar", "uniter", "m3p", "visualbert", "vilt", "clip")  # each in the module of its name
 REMEMBERED = 1_000_000  # captions whose token ids are kept
@@ -175,6 +177,8 @@ class Backbone(nn.Module):
 
     def through_layers(self, states: Tensor, mask: Tensor) -> Tensor:
         """What the library's layers make of states (n, positions, width); `engine.Engine` puts its own way of computing the same in this place."""
+        from transformers.masking_utils import create_bidirectional_mask  # here: see above
+
         attention = create_bidirectional_mask(config=self.config, inputs_embeds=states, attention_mask=mask)
         return self.transformer.encoder(states, attention_mask=attention).last_hidden_state
 

@@ -16,7 +16,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from transformers.activations import GELUActivation
 
 from mmr_kit.models.int8 import int8_product
 
@@ -84,6 +83,8 @@ class Layer:
     @classmethod
     def read(cls, layer: nn.Module, precision: str) -> Layer:
         """The parts of a layer of the transformers library that is built like BERT's or ViT's; AttributeError for one that is not."""
+        from transformers.activations import GELUActivation  # here: it takes seconds to import
+
         parts: Any = layer
         inner = getattr(parts.attention, "self", None) or parts.attention.attention
         before = getattr(layer, "layernorm_before", None) or getattr(parts.attention, "LayerNorm", None)

@@ -1,4 +1,4 @@
-"""Reading results must not wait for torch, nor for a plotting library."""
+"""Reading results must not wait for torch, nor for a plotting library; a notebook whose rankings are there must not wait for a model's library."""
 
 import subprocess
 import sys
@@ -21,3 +21,9 @@ print([name for name in ("torch", "transformers") if name in sys.modules])
 def test_reporting_imports_no_torch() -> None:
     done = subprocess.run([sys.executable, "-c", PROGRAM, str(ROOT / "mmr_kit")], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines() == ["[]", "[]"]
+
+
+def test_a_study_imports_no_model_of_transformers() -> None:
+    program = "import sys, mmr_kit.study; print('torch' in sys.modules, 'transformers.modeling_utils' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["True", "False"]
