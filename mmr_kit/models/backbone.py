@@ -177,7 +177,7 @@ class Backbone(nn.Module):
 
     def through_layers(self, states: Tensor, mask: Tensor) -> Tensor:
         """What the library's layers make of states (n, positions, width); `engine.Engine` puts its own way of computing the same in this place."""
-        from transformers.masking_utils import create_bidirectional_mask  # here: see above
+        from transformers.masking_utils import create_bidirectional_mask  # here, as it brings the models along
 
         attention = create_bidirectional_mask(config=self.config, inputs_embeds=states, attention_mask=mask)
         return self.transformer.encoder(states, attention_mask=attention).last_hidden_state

@@ -25,7 +25,7 @@ VERDICTS = (
     "contradicted (its whole interval lies on the wrong side of what was needed), and inconclusive where the intervals leave it open or a part could not be "
     "measured. Models, data and training here are smaller than the paper's: what is not supported here need not be wrong there."
 )
-TOO_LITTLE = "These models are trained too little for the claims that rest on them: a verdict on those speaks of this training, not of the approach."
+TOO_LITTLE = "These models have learnt too little for the claims that rest on them: a verdict on those speaks of this training, not of the approach."
 REPORT, INDEX = "REPORT.md", "index.html"
 KINDS = (".claims.csv", ".provenance.json", ".csv", ".html", ".md", ".tex", ".png")
 CLAIM_COLUMNS = {"id", "claim", "verdict", "part", "part_verdict", "evidence"}

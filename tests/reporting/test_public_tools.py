@@ -53,7 +53,7 @@ SCORES = st.sampled_from([0.0, -0.0, 1.0, 1.0, 0.5, -0.5, 1e-38, -1e-38, 1e-45, 
 @given(st.data())
 def test_any_run(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
     """Ids in any order against falling scores full of ties, zeros and subnormal numbers."""
-    queries, items = [f"query-{i:015}" for i in range(data.draw(st.integers(1, 3)))], [f"item-{i:016}" for i in range(14)]
+    queries, items = [f"query-{i}" for i in range(data.draw(st.integers(1, 3)))], [f"item-{i}" for i in range(14)]
     scores = [data.draw(st.lists(SCORES, min_size=14, max_size=14)) for _ in queries]
     ranking = Ranking.from_scores("image_retrieval", queries, [items] * len(queries), [np.array(values) for values in scores], depth=12)
     relevance = {query: data.draw(st.sets(st.sampled_from(items), min_size=1, max_size=3)) for query in queries}
