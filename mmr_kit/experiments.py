@@ -5,10 +5,10 @@ from __future__ import annotations
 import contextlib
 import json
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -23,6 +23,8 @@ from mmr_kit.retrieval.ranking import DIRECTIONS, Ranking
 from mmr_kit.retrieval.rerank import Candidates, score_candidates
 from mmr_kit.retrieval.retrieve import bi_encode, cross_encode
 
+Name = TypeVar("Name")
+Made = TypeVar("Made")
 MODULE = "mmr_kit.experiments"  # what a child runs
 INCIDENTS = "incidents.json"  # of an evaluation; only where there were some
 RANKING_SOURCE = cache.identity_hash([SOURCE, *map(cache.file_hash, [Path(__file__), *ENGINE])])  # as imported: the file may change while this program runs
@@ -113,11 +115,26 @@ _planning = False
 def only_planning() -> Iterator[None]:
     """Within it nothing is trained or ranked: what would be raises `Missing`."""
     global _planning
-    _planning = True
+    before, _planning = _planning, True
     try:
         yield
     finally:
-        _planning = False
+        _planning = before
+
+
+def at_once(asking: Mapping[Name, Callable[[], Made]]) -> dict[Name, Made]:
+    """What each of these functions, which may train but not rank, returns; what they would train one after the other is trained first, all at once."""
+    while True:
+        made, missing = {}, []
+        for name, ask in asking.items():
+            try:
+                with only_planning():
+                    made[name] = ask()
+            except Missing as found:
+                missing += found.recipes
+        if not missing:
+            return made
+        train(missing)
 
 
 def train(recipes: Iterable[Recipe], workers: int = 0) -> list[Path]:

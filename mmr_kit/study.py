@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,7 @@ import numpy as np
 
 from mmr_kit.data.datasets import RetrievalDataset, load_dataset
 from mmr_kit.errors import InputError
-from mmr_kit.experiments import METHODS, Evaluation, evaluate, ranking_incidents, train, training_record
+from mmr_kit.experiments import METHODS, Evaluation, at_once, evaluate, ranking_incidents, train, training_record
 from mmr_kit.floor import FLOOR, Floor
 from mmr_kit.models.batches import TrainingPairs
 from mmr_kit.models.mining import Miner
@@ -64,6 +65,11 @@ def make_recipes(datasets: Iterable[str], start: str, steps: Mapping[str, int], 
     made = {(model, name, seed): Recipe(model, name, starts[name], count, seed=seed, **settings | of_model.get(model, {}))
             for name in datasets for model, count in steps.items() for seed in range(seeds)}  # fmt: skip
     return {key: _released(recipe, start) for key, recipe in made.items()}
+
+
+def make_recipes_by_size(sizes: Iterable[int], *arguments: Any, **settings: Any) -> dict[int, dict[Key, Recipe]]:
+    """What `make_recipes` gives for each number of training images (0: all); the starts of all sizes are made at once."""
+    return at_once({size: partial(make_recipes, *arguments, train_images=size, **settings) for size in sizes})
 
 
 def _released(recipe: Recipe, start: str) -> Recipe:

@@ -14,7 +14,7 @@ import pytest
 import torch
 from transformers import BertConfig
 
-from mmr_kit import study
+from mmr_kit import experiments, study
 from mmr_kit.data.datasets import load_dataset
 from mmr_kit.data.regions import Regions, write_region_store
 from mmr_kit.errors import InputError
@@ -38,6 +38,7 @@ from mmr_kit.study import (
     incidents,
     make_evaluations,
     make_recipes,
+    make_recipes_by_size,
     match_losses,
     measure,
     measure_clip,
@@ -79,6 +80,21 @@ def test_a_pretraining_is_done_first_and_becomes_the_start(recipes: dict[Any, An
     assert (record["method"], record["steps"], record["start"], record["half_size"]) == ("PRETRAINING", 1, start, False)
     assert record["train_images"] == recipe.train_images == 15  # Figure 3's smaller sets have seen nothing else
     assert recipe.half_size
+
+
+def test_starts_of_several_sizes_are_made_at_once(recipes: dict[Any, Any], small_data: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked, start, name = [], next(iter(recipes.values())).start, str(small_data.manifest)
+    real = experiments.run_tasks
+    monkeypatch.setattr(experiments, "run_tasks", lambda module, work, tasks, workers: (asked.append([label for label, _ in tasks]), real(module, work, tasks)))
+    arguments = {"pretrain_steps": 1, "alignment_steps": 1, **SIZES}
+    with experiments.only_planning(), pytest.raises(experiments.Missing) as first:
+        make_recipes_by_size([15, 0], [name], start, {"BE": 2}, 1, **arguments)
+    assert [recipe.train_images for recipe in first.value.recipes] == [15, 0]  # so in a plan, too
+    made = make_recipes_by_size([15, 0], [name], start, {"BE": 2}, 1, **arguments)
+    assert [[label.split()[0] for label in labels] for labels in asked] == [["PRETRAINING"] * 2, ["BE"] * 2]  # the second stage needs the first
+    assert made == {size: make_recipes([name], start, {"BE": 2}, 1, train_images=size, **arguments) for size in (15, 0)}
+    assert len({recipe.start for of_size in made.values() for recipe in of_size.values()}) == 2
+    assert len(asked) == 2
 
 
 def test_methods_that_score_every_pair_keep_to_the_last_gallery(recipes: dict[Any, Any]) -> None:
