@@ -26,6 +26,7 @@ from mmr_kit.models.retrieval_model import Embedder, RetrievalModel, check_pairs
 
 HELD_VALUES = 2**26  # values of embedded regions that are held at once: 256 MiB
 PAYS_FROM = 256  # width of a model from which products in lower precision are faster on a CPU; at 96 they gain nothing, and rankings lose
+PAYS_WITH_TILES = 96  # the same of bf16 on a CPU that multiplies whole tiles of it (AMX)
 
 
 class Engine(Embedder):
@@ -33,7 +34,7 @@ class Engine(Embedder):
 
     precision: "no" (float32: the definition's results but for rounding), "bf16" or "fp16" (half-precision products; float32 on a processor that has no
     instructions for them), or "int8" (see `int8`; for a CPU without such instructions: where it has them, bf16 is faster and nearer to float32). On a CPU a
-    narrow model is computed in float32, which is as fast. The weights are taken when the engine is made: make a new one after training. `packed` is False
+    narrow model is computed in float32 where that is as fast. The weights are taken when the engine is made: make a new one after training. `packed` is False
     where the backbone is no Transformer of the usual kind (CLIP, or one of a user's own that computes in another way): then the model itself computes.
     """
 
@@ -41,7 +42,8 @@ class Engine(Embedder):
         if precision not in PRODUCTS:
             raise InputError(f"precision {precision!r}: choose {', '.join(PRODUCTS)}")
         self.model, backbone = model, model.backbone
-        pays = backbone.device.type != "cpu" or backbone.width >= PAYS_FROM
+        tiles = precision == "bf16" and torch.cpu.get_capabilities().get("amx_bf16")
+        pays = backbone.device.type != "cpu" or backbone.width >= (PAYS_WITH_TILES if tiles else PAYS_FROM)
         self.precision = precision if pays and is_fast(precision, backbone.device) else "no"
         self.packed = _can_be_packed(backbone)
         if self.packed:

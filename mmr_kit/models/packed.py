@@ -20,6 +20,7 @@ from torch.nn import functional as F
 from mmr_kit.models.int8 import int8_product
 
 Product = Callable[[Tensor], Tensor]
+VECTOR = {"AVX512": 16, "AVX2": 8}.get(torch.backends.cpu.get_cpu_capability(), 4)  # float32 values
 
 
 class Linear:
@@ -127,8 +128,16 @@ class Layer:
 def dot_product_attention(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
     """Of scaled queries, each (inputs, heads, positions, width of a head)."""
     if query.device.type == "cpu":  # inputs are short: three plain steps are up to twice as fast here as the fused kernel
-        return (query @ key.transpose(-1, -2)).softmax(-1) @ value
+        return softmax(query @ key.transpose(-1, -2)) @ value
     return F.scaled_dot_product_attention(query, key, value, scale=1.0)
+
+
+def softmax(scores: Tensor) -> Tensor:
+    """Over the last dimension, on a CPU. Rows shorter than a processor's vector PyTorch takes value by value, in up to six times as long as these steps."""
+    if scores.shape[-1] >= VECTOR:
+        return scores.softmax(-1)
+    powers = (scores - scores.amax(-1, keepdim=True)).exp_()
+    return powers.div_(powers @ powers.new_ones(powers.shape[-1], 1))
 
 
 @dataclass(frozen=True)

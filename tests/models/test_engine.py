@@ -14,6 +14,7 @@ from mmr_kit.models import engine
 from mmr_kit.models.backbone import Backbone
 from mmr_kit.models.engine import Engine
 from mmr_kit.models.oscar import Oscar
+from mmr_kit.models.packed import softmax
 from mmr_kit.models.retrieval_model import RetrievalModel
 
 MakeKind = Callable[..., RetrievalModel]
@@ -156,6 +157,7 @@ def test_a_summary_of_ones_own_sees_all_states(make_kind: MakeKind, captions: li
 def narrow_ones_too(monkeypatch: pytest.MonkeyPatch) -> None:
     """Models as narrow as these are computed in the precision that is asked for, as wide ones are."""
     monkeypatch.setattr(engine, "PAYS_FROM", 0)
+    monkeypatch.setattr(engine, "PAYS_WITH_TILES", 0)
 
 
 @pytest.mark.usefixtures("narrow_ones_too")
@@ -174,6 +176,24 @@ def test_bf16_is_near(make_kind: MakeKind, captions: list[str], images_of: Image
 @pytest.mark.parametrize("precision", ["bf16", "int8"])
 def test_a_narrow_model_is_computed_in_float32(make_kind: MakeKind, captions: list[str], images: list[Regions], precision: str) -> None:
     assert check(make_kind("oscar"), captions, images, precision=precision).precision == "no"
+
+
+@pytest.mark.parametrize(("tiles", "precision"), [(True, "bf16"), (False, "no")])
+def test_a_processor_that_multiplies_tiles_computes_narrower_models_in_bf16(make_kind: MakeKind, tiles: bool, precision: str,
+                                                                            monkeypatch: pytest.MonkeyPatch) -> None:
+    model = make_kind("oscar")
+    monkeypatch.setattr(engine, "PAYS_WITH_TILES", model.backbone.width)
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"amx_bf16": tiles})
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: True)
+    assert Engine(model, "bf16").precision == precision
+    assert Engine(model, "int8").precision == "no"
+
+
+@pytest.mark.parametrize("length", [1, 3, 7, 15, 16, 33])
+def test_softmax_of_rows_of_any_length(length: int) -> None:
+    scores = torch.randn(2, 3, length, length, generator=torch.Generator().manual_seed(0)) * 30
+    assert torch.allclose(softmax(scores.clone()), scores.softmax(-1), atol=1e-6)
+    assert torch.equal(softmax(torch.full((1, length), 1e4)), torch.full((1, length), 1 / length))
 
 
 @pytest.mark.usefixtures("narrow_ones_too")
