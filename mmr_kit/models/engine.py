@@ -8,8 +8,9 @@ for. Results are float32.
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Sequence
-from functools import cached_property
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -88,11 +89,28 @@ class Engine(Embedder):
         for chunk, different in _chunks(images, count, HELD_VALUES // self.model.backbone.width, self.model.backbone.max_regions):
             backbone = _shortened(self.model.backbone, self._layers.reading(first_only), different, self._of_regions)
             texts, regions = ([values[row] for row in chunk] if values is not None else None for values in (captions, images))
-            compute = passing(backbone, captions, images, finish)
-            for rows in distributed.dealt(rows_of_like_length(backbone.lengths(texts, regions), positions_at_once(backbone), most)):
-                memory.fill(results, chunk[rows], compute)
+            passes = distributed.dealt(rows_of_like_length(backbone.lengths(texts, regions), positions_at_once(backbone), most))
+            self._each(partial(_fill, results, passing(backbone, captions, images, finish)), [chunk[rows] for rows in passes])
         self.model.train(was_training)
         return distributed.completed(results)
+
+
+    def _each(self, work: Callable[[np.ndarray], None], passes: list[np.ndarray]) -> None:
+        """Do the passes; on a CPU each thread takes whole ones, since a pass is too small to gain much from being shared. OpenVINO has threads of its own."""
+        threads = torch.get_num_threads() if self.model.backbone.device.type == "cpu" and self.precision != "int8" else 1
+        if threads == 1 or len(passes) == 1:
+            list(map(work, passes))
+            return
+        try:
+            with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+                list(pool.map(work, passes))
+        finally:
+            torch.set_num_threads(threads)  # what was said in a thread holds for those that begin later
+
+
+@torch.inference_mode()
+def _fill(results: np.ndarray, compute: Callable[[np.ndarray], Tensor], rows: np.ndarray) -> None:
+    memory.fill(results, rows, compute)
 
 
 def _chunks(images: Sequence[Regions] | None, count: int, most: int, longest: int) -> Iterator[tuple[np.ndarray, list[Regions]]]:

@@ -1,7 +1,9 @@
 """The engine gives what the definition gives, for every kind of model."""
 
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -10,7 +12,7 @@ from torch import nn
 
 from mmr_kit.data.regions import Regions
 from mmr_kit.errors import InputError
-from mmr_kit.models import engine
+from mmr_kit.models import engine, memory
 from mmr_kit.models.backbone import Backbone
 from mmr_kit.models.engine import Engine
 from mmr_kit.models.oscar import Oscar
@@ -187,6 +189,32 @@ def test_a_processor_that_multiplies_tiles_computes_narrower_models_in_bf16(make
     monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: True)
     assert Engine(model, "bf16").precision == precision
     assert Engine(model, "int8").precision == "no"
+
+
+@pytest.fixture
+def three_threads() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("three_threads")
+def test_threads_share_the_passes(make_kind: MakeKind, captions: list[str], images: list[Regions], monkeypatch: pytest.MonkeyPatch) -> None:
+    model, used, fill = make_kind("oscar"), set(), memory.fill
+    many = captions * 20, images * 20
+    expected, fast = (model.score_pairs(*many), model.embed_texts(many[0])), Engine(model)
+    monkeypatch.setattr(memory, "fill", lambda *told: (used.add((threading.get_ident(), torch.get_num_threads())), fill(*told)))
+    for ours, theirs in zip((fast.score_pairs(*many, batch_size=2), fast.embed_texts(many[0], batch_size=2)), expected, strict=True):
+        assert np.abs(ours - theirs).max() < 1e-5
+    assert len(used) > 1
+    assert {threads for _, threads in used} == {1}, "each thread computes alone"
+    assert torch.get_num_threads() == 3
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(torch.get_num_threads).result() == 3, "threads that begin later are as before"
+    monkeypatch.setattr(memory, "fill", lambda *told: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        fast.score_pairs(*many, batch_size=2)
 
 
 @pytest.mark.parametrize("length", [1, 3, 7, 15, 16, 33])
