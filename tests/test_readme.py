@@ -62,6 +62,14 @@ def test_english_on_photographs(flickr8k: Path) -> None:
     assert_said(f"it reaches BE: mR {ce:.1f} against {be:.1f}, {both:.1f} with both")
 
 
+def test_few_photographs(flickr8k: Path) -> None:
+    table = flickr8k / "figure3_sample_efficiency.csv"
+    few, all_of_them = ({method: number(table, metric="R@1", method=method, direction="image_retrieval", trained_on=data) for method in ("BE", "CE")}
+                        for data in ("flickr8k_1500", "flickr8k"))  # fmt: skip
+    lost = {method: all_of_them[method] - few[method] for method in few}
+    assert_said(f"BE loses more than CE in image retrieval, {lost['BE']:.1f} points of R@1 against {lost['CE']:.1f}")
+
+
 def test_the_agreement_of_precisions() -> None:
     results = json.loads((BENCH / "agreement_flickr8k.json").read_text())["results"]
     bf16, int8 = (next(result for result in results if result["name"].endswith(f", {precision}")) for precision in ("bf16", "int8"))
