@@ -140,9 +140,10 @@ def at_once(asking: Mapping[Name, Callable[[], Made]]) -> dict[Name, Made]:
 def train(recipes: Iterable[Recipe], workers: int = 0) -> list[Path]:
     """Folders of the trained models, one for each different recipe; those not in the cache are trained now, several at once on a CPU."""
     recipes = list(dict.fromkeys(recipes))
-    missing = [recipe for recipe in recipes if distributed.count() > 1 or not cache.is_complete(recipe.folder())]
-    if missing and _planning:
-        raise Missing(missing)
+    absent = [recipe for recipe in recipes if not cache.is_complete(recipe.folder())]
+    if absent and _planning:
+        raise Missing(absent)
+    missing = recipes if distributed.count() > 1 and not _planning else absent  # several processes go through all together
     if missing:
         print(f"training {len(missing)} of {len(recipes)} models, the others are there already", flush=True)
         run_tasks(MODULE, _work, [(recipe.label, {"train": asdict(recipe), "source": RANKING_SOURCE}) for recipe in _slowest_first(missing)], workers)

@@ -95,6 +95,8 @@ def test_starts_of_several_sizes_are_made_at_once(recipes: dict[Any, Any], small
     assert made == {size: make_recipes([name], start, {"BE": 2}, 1, train_images=size, **arguments) for size in (15, 0)}
     assert len({recipe.start for of_size in made.values() for recipe in of_size.values()}) == 2
     assert len(asked) == 2
+    monkeypatch.setattr(experiments.distributed, "count", lambda: 2)  # each process goes through all trainings, done or not
+    assert make_recipes_by_size([15, 0], [name], start, {"BE": 2}, 1, **arguments) == made
 
 
 def test_methods_that_score_every_pair_keep_to_the_last_gallery(recipes: dict[Any, Any]) -> None:

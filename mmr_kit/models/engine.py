@@ -94,7 +94,6 @@ class Engine(Embedder):
         self.model.train(was_training)
         return distributed.completed(results)
 
-
     def _each(self, work: Callable[[np.ndarray], None], passes: list[np.ndarray]) -> None:
         """Do the passes; on a CPU each thread takes whole ones, since a pass is too small to gain much from being shared. OpenVINO has threads of its own."""
         threads = torch.get_num_threads() if self.model.backbone.device.type == "cpu" and self.precision != "int8" else 1

@@ -20,7 +20,7 @@ from torch.nn import functional as F
 from mmr_kit.models.int8 import int8_product
 
 Product = Callable[[Tensor], Tensor]
-VECTOR = {"AVX512": 16, "AVX2": 8}.get(torch.backends.cpu.get_cpu_capability(), 4)  # float32 values
+FLOATS_IN_A_VECTOR = {"AVX512": 16, "AVX2": 8}.get(torch.backends.cpu.get_cpu_capability(), 4)
 
 
 class Linear:
@@ -134,7 +134,7 @@ def dot_product_attention(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
 
 def softmax(scores: Tensor) -> Tensor:
     """Over the last dimension, on a CPU. Rows shorter than a processor's vector PyTorch takes value by value, in up to six times as long as these steps."""
-    if scores.shape[-1] >= VECTOR:
+    if scores.shape[-1] >= FLOATS_IN_A_VECTOR:
         return scores.softmax(-1)
     powers = (scores - scores.amax(-1, keepdim=True)).exp_()
     return powers.div_(powers @ powers.new_ones(powers.shape[-1], 1))
