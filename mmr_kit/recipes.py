@@ -100,6 +100,11 @@ class Recipe:
         for name in ("batch_size", "match_batch_size", "dev_images", "learning_rate"):
             if not getattr(self, name) > 0:
                 raise InputError(f"{name} is {getattr(self, name)}: it must be above 0")
+        for name in ("batch_size", "match_batch_size"):
+            if getattr(self, name) < 2:
+                raise InputError(f"{name} is {getattr(self, name)}: a batch of one pair has nothing to compare it with; give at least 2")
+        if self.seed < 0:
+            raise InputError(f"seed is {self.seed}: it must be at least 0")
         if not 0 <= self.region_dropout < 1:
             raise InputError(f"region_dropout is {self.region_dropout}: it must be at least 0 and below 1")
 
@@ -207,7 +212,10 @@ def _dev_score(recipe: Recipe) -> Callable[[RetrievalModel], float]:
     if recipe.method != "BE":
         dev = dev.subset(min(recipe.dev_images, len(dev.image_ids)))
     first = {(caption.image_id, caption.language): caption for caption in reversed(dev.captions)}
-    captions = [first[image_id, recipe.languages[row % len(recipe.languages)]] for row, image_id in enumerate(dev.image_ids)]  # one an image: cheap
+    captions = []  # one an image: cheap; in each language in turn, where the image has a caption in it
+    for row, image_id in enumerate(dev.image_ids):
+        turn = row % len(recipe.languages)
+        captions.append(next(first[image_id, language] for language in (*recipe.languages[turn:], *recipe.languages) if (image_id, language) in first))
     dev = replace(dev, captions=captions, query_images=-1, query_captions=-1)
 
     def score(model: RetrievalModel) -> float:

@@ -122,10 +122,11 @@ class RetrievalDataset:
             raise InputError(f"{self.name}: is searched in {self.folds} folds and cannot be merged with others; take the data set without folds")
         parts = [self, *others]
         image_ids = [image_id for part in parts for image_id in part.image_ids]
-        if len(set(image_ids)) < len(image_ids):
-            twice = next(image_id for image_id, count in Counter(image_ids).items() if count > 1)
-            raise InputError(f"{' + '.join(part.name for part in parts)}: image {twice!r} occurs in two of the merged data sets; where it is another picture, "
-                             "give the manifest of one an image_prefix")  # fmt: skip
+        for what, ids in (("image", image_ids), ("caption", [caption_id for part in parts for caption_id in part.caption_ids])):
+            if len(set(ids)) < len(ids):
+                twice = next(item for item, count in Counter(ids).items() if count > 1)
+                raise InputError(f"{' + '.join(part.name for part in parts)}: {what} {twice!r} occurs in two of the merged data sets; where it is another "
+                                 "one, give the manifest of one an image_prefix")  # fmt: skip
         pictures = {image_id: part.picture for part in parts for image_id in part.image_ids}
         return replace(self, name=" + ".join(part.name for part in parts), image_ids=image_ids, captions=[c for part in parts for c in part.captions],
                        regions=ChainMap(*[_as_dict(part.regions) for part in parts]), known_fits=None,

@@ -30,8 +30,9 @@ def store_files(store: Path) -> list[Path]:
 
 
 def fingerprint(files: Files, folder: Path) -> str:
-    """Hash of all that captions and regions of a stored data set are read from."""
-    return identity_hash([file_hash(path) for path in caption_files(files, folder)] + list(store_hashes(folder / files.regions).values()))
+    """Hash of all that captions and regions of a stored data set are read from, and of how its manifest has the captions read (which are of which split)."""
+    reading = files.model_dump(mode="json", include={"captions", "image_prefix"})
+    return identity_hash([reading, *(file_hash(path) for path in caption_files(files, folder)), *store_hashes(folder / files.regions).values()])
 
 
 def store_hashes(store: Path) -> dict[str, str]:

@@ -30,7 +30,7 @@ def model_card(record: dict[str, Any], manifest: Manifest | None, kind: str) -> 
 def _of_training(record: dict[str, Any], manifest: Manifest) -> list[str]:
     recipe = record["recipe"]
     points = [point for point in record["curve"] if "dev score" in point]
-    best = max(points, key=lambda point: point["dev score"])  # of equal ones the first, as the training keeps it
+    best = max(reversed(points), key=lambda point: point["dev score"])  # of equal ones the last, as the training keeps it
     settings = {name: Path(value).name if name in NAMED else value for name, value in recipe.items() if value != "" and value is not False}
     images = f", {recipe['train_images']} of its images" if recipe["train_images"] else ""
     return [

@@ -62,4 +62,9 @@ class Oscar(Backbone):
                              "oscar needs one that is")
         backbone = cls(config, tokenizer, region_width, max_tokens=max_tokens, max_regions=max_regions)
         backbone.transformer.load_state_dict(weights.state_dict())
+        places = backbone.transformer.embeddings.position_embeddings
+        if places.padding_idx is not None:  # RoBERTa and its like count positions from the row behind that of padding, the kit from the first
+            first = places.padding_idx + 1
+            backbone.max_tokens = min(backbone.max_tokens, places.num_embeddings - first)
+            places.weight.data = places.weight.data.roll(-first, dims=0)
         return backbone

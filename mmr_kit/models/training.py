@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
+from accelerate.state import AcceleratorState
 
 from mmr_kit.cache import atomic_write
 from mmr_kit.errors import InputError
@@ -62,13 +63,15 @@ def train(objective: Objective, schedule: Schedule, dev_score: Callable[[Retriev
     to nothing (see `Watch`) ends with the best weights so far; raises InputError where there are none yet.
     """
     distributed.same_weights(objective.model)
+    AcceleratorState._reset_state()  # else a second training of this process would have to take the precision of the first
     accelerator = Accelerator(mixed_precision=schedule.precision)
     model = objective.model.to(accelerator.device)
     optimizer = torch.optim.AdamW(model.parameters(), lr=schedule.learning_rate, weight_decay=schedule.weight_decay, fused=True)
     scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, schedule.factor)
     optimizer = accelerator.prepare(optimizer)
-    first, training, best = _resume(work, model, optimizer, scheduler, objective, accelerator.device)
-    started, since, watch = time.monotonic(), first, Watch(objective.levels())
+    watch = Watch(objective.levels())
+    first, training, best = _resume(work, model, optimizer, scheduler, objective, watch, accelerator.device)
+    started, since = time.monotonic(), first
     model.train()
     for step in range(first, schedule.steps):
         losses = _gradients(objective, step, schedule.seed, accelerator, training.incidents)
@@ -91,7 +94,7 @@ def train(objective: Objective, schedule: Schedule, dev_score: Callable[[Retriev
             if best is None or point["dev score"] >= best["score"]:  # of equal ones the later: a small dev gallery is soon solved
                 best = {"score": point["dev score"], "step": step + 1, "weights": {name: t.detach().clone() for name, t in model.state_dict().items()}}
             if distributed.number() == 0:
-                _checkpoint(work, step + 1, model, optimizer, scheduler, objective, training, best)
+                _checkpoint(work, step + 1, model, optimizer, scheduler, objective, watch, training, best)
         elif (step + 1) % 10 == 0:
             training.curve.append(point)
         progress({**point, "steps": schedule.steps, "seconds left": (time.monotonic() - started) / (step + 1 - since) * (schedule.steps - step - 1)})
@@ -146,17 +149,17 @@ def rows_of_tables(model: torch.nn.Module) -> Iterator[None]:
             table.weight.grad = table.weight.grad.to_dense()
 
 
-def _checkpoint(work: Path, step: int, model: torch.nn.Module, optimizer: Any, scheduler: Any, objective: Objective, training: Training,
+def _checkpoint(work: Path, step: int, model: torch.nn.Module, optimizer: Any, scheduler: Any, objective: Objective, watch: Watch, training: Training,
                 best: dict[str, Any]) -> None:
     """Everything a resumed training needs, in one file that appears whole, behind its SHA-256; tensors and plain values only, so that reading runs no code."""
     work.mkdir(parents=True, exist_ok=True)
     content = io.BytesIO()
     torch.save({"step": step, "model": model.state_dict(), "optimizer": optimizer.state_dict(), "scheduler": scheduler.state_dict(),
-                "objective": objective.state(), "training": json.dumps(asdict(training)), "best": best}, content)
+                "objective": objective.state(), "watch": json.dumps(watch.state()), "training": json.dumps(asdict(training)), "best": best}, content)
     atomic_write(work / CHECKPOINT, hashlib.sha256(content.getvalue()).digest() + content.getvalue())
 
 
-def _resume(work: Path, model: torch.nn.Module, optimizer: Any, scheduler: Any, objective: Objective,
+def _resume(work: Path, model: torch.nn.Module, optimizer: Any, scheduler: Any, objective: Objective, watch: Watch,
             device: torch.device) -> tuple[int, Training, dict[str, Any] | None]:
     """First step to take, what became of the training so far, and the best so far: from a checkpoint that can be read, else from the start."""
     path = work / CHECKPOINT
@@ -170,4 +173,5 @@ def _resume(work: Path, model: torch.nn.Module, optimizer: Any, scheduler: Any, 
     optimizer.load_state_dict(state["optimizer"])
     scheduler.load_state_dict(state["scheduler"])
     objective.load_state(state["objective"])
+    watch.load_state(json.loads(state["watch"]))
     return state["step"], Training(**json.loads(state["training"])), state["best"]

@@ -6,6 +6,7 @@ import math
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 PATIENCE = 50  # steps
 NEAR = 0.01  # of a plateau: embeddings that are not all alike leave it by more (the hardest negative of any batch of some size is nearer than the right one)
@@ -26,6 +27,15 @@ class Watch:
     levels: Mapping[str, Level]
     _last: dict[str, deque[float]] = field(default_factory=dict)
     _learnt: set[str] = field(default_factory=set)  # losses that have been below half their level for ten steps
+
+    def state(self) -> dict[str, list[Any]]:
+        """What a resumed training needs to go on watching as if there had been no interruption, as JSON values."""
+        return {"last": [[name, list(values)] for name, values in self._last.items()], "learnt": sorted(self._learnt)}
+
+    def load_state(self, state: Mapping[str, list[Any]]) -> None:
+        """Take in what `state` gave."""
+        self._last = {name: deque(values, maxlen=PATIENCE) for name, values in state["last"]}
+        self._learnt = set(state["learnt"])
 
     def see(self, losses: Mapping[str, float], gradient: float) -> str:
         """Why to stop, in words; empty where there is no reason. gradient: the norm of all gradients, before they were clipped."""

@@ -14,13 +14,13 @@ from functools import partial
 
 import numpy as np
 
+from mmr_kit.reporting.bootstrap import interval_of
 from mmr_kit.reporting.claims import Claims, judge
 from mmr_kit.reporting.comparisons import Parts
 from mmr_kit.reporting.evidence import Finding, Verdict, all_of, beside, not_measured, verdict_of
 from mmr_kit.reporting.markup import digits
 from mmr_kit.reporting.paper import paper_table
 from mmr_kit.reporting.timings import BE, CE, COOP, FAST, PUBLISHED, Timing, duration
-from mmr_kit.retrieval.metrics import interval_of
 
 PRINTED_DEVICE = {"cpu": "Intel Xeon Gold 6154 CPU", "cuda": "NVIDIA V100"}
 SMALL, LARGE = 50_000, 1_000_000  # collections of Table 3

@@ -9,6 +9,7 @@ from functools import partial
 
 import numpy as np
 
+from mmr_kit.reporting.bootstrap import paired_bootstrap
 from mmr_kit.reporting.claims import POINTS_READING, Claims, judge
 from mmr_kit.reporting.comparisons import Judge, Parts, at_r1, compare, methods
 from mmr_kit.reporting.evidence import (
@@ -27,7 +28,6 @@ from mmr_kit.reporting.evidence import (
     verdict_of,
 )
 from mmr_kit.reporting.measured import Measured, base_name, select, values_of
-from mmr_kit.retrieval.metrics import paired_bootstrap
 
 METHODS = ("CE", "BE", "SEP+COOP", "JOINT+COOP")
 HALF_SIZE = ", half size"  # what follows the backbone's name

@@ -12,7 +12,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from mmr_kit.retrieval.metrics import RESAMPLES, Interval, bootstrap_means, differences, interval_of, stratified_interval
+from mmr_kit.reporting.bootstrap import RESAMPLES, Interval, bootstrap_means, differences, interval_of, stratified_interval
 
 MARGIN = 2.0
 """Points of R@M within which two methods count as on a par.

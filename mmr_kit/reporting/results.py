@@ -20,12 +20,13 @@ import pandas as pd
 
 from mmr_kit.cache import atomic_write
 from mmr_kit.errors import InputError
+from mmr_kit.reporting.bootstrap import bootstrap_interval, stratified_interval
 from mmr_kit.reporting.claims import Claims
 from mmr_kit.reporting.measured import Measured, by_language, mean_recall_of_query, same_seeds
 from mmr_kit.reporting.paper import paper_table, paper_value
 from mmr_kit.reporting.tables import Picture, SideBySide, document, plain_table
 from mmr_kit.reporting.trec import write_qrels, write_run
-from mmr_kit.retrieval.metrics import AT, bootstrap_interval, stratified_interval, success
+from mmr_kit.retrieval.metrics import AT, success
 from mmr_kit.retrieval.ranking import Ranking
 
 COLUMNS = (

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from mmr_kit.errors import InputError
+from mmr_kit.reporting.bootstrap import Interval
 from mmr_kit.reporting.cells import Cell, Column, Line, SideBySide
 from mmr_kit.reporting.results import Results
 from mmr_kit.reporting.tables import frame_of
 from mmr_kit.reporting.timings import Part, Timing, duration, images_named
-from mmr_kit.retrieval.metrics import Interval
 
 PUBLISHED_SEARCH, FLOAT, INT8, APPROXIMATE = "as published", "float32", "exact by int8", "approximate"
 GOOD = 95.0  # percent of the exact results that an approximate search is asked to find where one number of probes is shown for all

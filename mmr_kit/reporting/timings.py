@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from mmr_kit.retrieval.metrics import RESAMPLES, Interval, interval_of
+from mmr_kit.reporting.bootstrap import RESAMPLES, Interval, interval_of
 
 BE, COOP, CE = "BE", "SEP/JOINT+COOP", "CE"  # as Tables 3 and 4 call them
 PUBLISHED, FAST = "published", "fast"

@@ -109,7 +109,7 @@ def test_merging_changes_collections_only(smoke: RetrievalDataset) -> None:
     assert np.array_equal(merged.fits(range(3), range(3)), np.eye(3, dtype=bool)[[0, 0, 0]])
     again = merged.merged(load_dataset("smoke_b", "dev"))
     assert again.relevance("text_retrieval") == smoke.relevance("text_retrieval")
-    with pytest.raises(InputError, match=r"image '\w.*' occurs in two of the merged data sets; where it is another picture, give .* an image_prefix"):
+    with pytest.raises(InputError, match=r"image '\w.*' occurs in two of the merged data sets; where it is another one, give .* an image_prefix"):
         smoke.merged(smoke)
 
 

@@ -38,7 +38,7 @@ def test_it_tells_the_checkpoint_that_was_kept() -> None:
     record = {"recipe": recipe, "curve": curve, "incidents": ["stopped at step 61 of 99"], "seconds": 12.4, "parameters": 1234567}
     card = model_card(record, load_manifest("pictograms_a"), "oscar")
     assert "\n- stopped at step 61 of 99\n" in card
-    assert "41.2 after 40 of 60 steps" in card
+    assert "41.2 after 60 of 60 steps" in card
     assert card.count("| 20 | 30.0 |") == 1
     assert "| 10 |" not in card
     assert "1,234,567 parameters, trained for `embed_texts` and `embed_images`." in card
