@@ -9,7 +9,7 @@ import pytest
 
 from mmr_kit.errors import InputError
 from mmr_kit.reporting.reference import committed
-from mmr_kit.reporting.results import headline, read_results
+from mmr_kit.reporting.rows import headline, read_results
 
 ROOT = Path(__file__).resolve().parents[1]
 BENCH = ROOT / "results" / "bench"

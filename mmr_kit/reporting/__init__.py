@@ -15,7 +15,8 @@ from mmr_kit.reporting.evidence import Finding, Verdict
 from mmr_kit.reporting.measured import Measured, select
 from mmr_kit.reporting.paper import paper_table, paper_value
 from mmr_kit.reporting.provenance import provenance
-from mmr_kit.reporting.results import Results, headline, read_results
+from mmr_kit.reporting.results import Results
+from mmr_kit.reporting.rows import headline, read_results
 from mmr_kit.reporting.tables import Picture, SideBySide, pivot_table, side_by_side, table1
 from mmr_kit.reporting.trec import read_qrels, read_run, write_qrels, write_run
 

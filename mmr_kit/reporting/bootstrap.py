@@ -1,5 +1,8 @@
-"""How sure we are of a mean over queries: the bootstrap.
+"""How sure we are of a mean over queries: the bootstrap over images.
 
+The five captions of a photograph are no five independent questions, nor are the two directions or the languages in which the same photographs are asked for:
+what is hard about a photograph is hard in all of them. So what is drawn is images, each with all its queries. `by_image` takes the queries of each image
+together, and everything else here counts images: values are (seeds, images).
 """
 
 from __future__ import annotations
@@ -24,20 +27,37 @@ class Interval(NamedTuple):
     high: float
 
 
-def bootstrap_interval(values: np.ndarray) -> Interval:
-    """Mean and 95% percentile interval of values (seeds, queries) or (queries,), resampling queries and, where there are several, seeds.
+def by_image(values: np.ndarray, images: Sequence[str]) -> np.ndarray:
+    """Values of queries (seeds, queries, ...) taken together for each image, float (seeds, images, ...), images in the order of their ids.
 
-    One draw of queries serves all seeds, as they answer the same questions; so a mean over seeds does not pretend to more queries than there are.
+    images: the image of each query. The values of an image's queries are summed, and the sums scaled so that the mean over images is the mean over queries,
+    whether all images have equally many queries or not.
+    """
+    ids, rows = np.unique(np.asarray(images), return_inverse=True)
+    if len(rows) != values.shape[1]:
+        raise InputError(f"{len(rows)} images were given for {values.shape[1]} queries")
+    order = np.argsort(rows, kind="stable")
+    starts = np.flatnonzero(np.diff(rows[order], prepend=-1))
+    return np.add.reduceat(np.asarray(values, dtype=np.float64)[:, order], starts, axis=1) * (len(ids) / len(rows))
+
+
+def bootstrap_interval(values: np.ndarray, images: Sequence[str] | None = None) -> Interval:
+    """Mean and 95% percentile interval of values (seeds, images) or (images,), resampling images and, where there are several, seeds.
+
+    images: of each query, where the values are those of queries.
+
+    One draw of images serves all seeds, as they answer the same questions; so a mean over seeds does not pretend to more images than there are.
     With few seeds the spread between them is understated (by the factor (seeds - 1) / seeds of its variance). The generator's seed is fixed.
     """
-    return stratified_interval([values])
+    return stratified_interval([values if images is None else by_image(np.atleast_2d(values), images)])
 
 
 def stratified_interval(strata: Sequence[np.ndarray]) -> Interval:
-    """The mean over strata of each stratum's mean (all of one weight), and its interval; strata: values (seeds, queries of the stratum) each.
+    """The mean over strata of each stratum's mean (all of one weight), and its interval; strata: values (seeds, images) each.
 
-    The queries of each stratum (a direction, a language) are resampled on their own; one draw of seeds serves all, as a seed is one training.
-    For the difference of two methods give the differences on the same queries, see `differences`.
+    A stratum is a direction or a language. One draw of images serves all strata of equally many images, which are taken to be the same ones in the same order;
+    others are drawn on their own. One draw of seeds serves all, as a seed is one training.
+    For the difference of two methods give the differences on the same images, see `differences`.
     """
     return interval_of(bootstrap_means(strata), float(np.mean([np.mean(values, dtype=np.float64) for values in strata])))
 
@@ -56,37 +76,35 @@ def bootstrap_means(strata: Sequence[np.ndarray]) -> np.ndarray:
     seeds_of = {np.atleast_2d(values).shape[0] for values in strata}
     if len(seeds_of) > 1:
         raise InputError(f"all strata need the same seeds, not {sorted(seeds_of)} of them")
-    for number, values in enumerate(strata):
-        values = np.atleast_2d(np.asarray(values))
+    for each in strata:
+        values = np.atleast_2d(np.asarray(each, dtype=np.float64))
         if values.ndim != 2 or values.size == 0:
-            raise InputError(f"the bootstrap needs values of shape (seeds, queries), not {values.shape}")
-        seeds, queries = values.shape
-        per_seed = np.asarray(values, dtype=np.float32)  # sums of 0, 1 and -1 stay exact below 2^24 queries
-        weights = _counts(queries, seed=number + (number > 0))  # seed 1 draws the seeds
-        sums = np.empty((RESAMPLES, seeds))
+            raise InputError(f"the bootstrap needs values of shape (seeds, images), not {values.shape}")
+        seeds, images = values.shape
+        weights, sums = _counts(images, "images"), np.empty((RESAMPLES, seeds))
         for start in range(0, RESAMPLES, 100):
-            sums[start : start + 100] = weights[start : start + 100].astype(np.float32) @ per_seed.T
-        means += np.einsum("rs,rs->r", sums, _counts(seeds, seed=1)) / (queries * seeds)
+            sums[start : start + 100] = weights[start : start + 100].astype(np.float64) @ values.T
+        means += np.einsum("rs,rs->r", sums, _counts(seeds, "seeds")) / (images * seeds)
     return means / len(strata)
 
 
 def paired_bootstrap(a: np.ndarray, b: np.ndarray) -> Interval:
-    """Mean of a - b and its 95% interval; a and b (seeds, queries) answer the same queries in the same order, seed i of one beside seed i of the other."""
+    """Mean of a - b and its 95% interval; a and b (seeds, images) are of the same images in the same order, seed i of one beside seed i of the other."""
     return stratified_interval(differences([a], [b]))
 
 
 def differences(a: Sequence[np.ndarray], b: Sequence[np.ndarray]) -> list[np.ndarray]:
-    """a - b stratum by stratum, float (seeds, queries); InputError where the two did not answer the same queries under the same seeds."""
+    """a - b stratum by stratum, float (seeds, images); InputError where the two are not of the same images under the same seeds."""
     shapes = [[np.atleast_2d(values).shape for values in side] for side in (a, b)]
     if shapes[0] != shapes[1]:
-        raise InputError(f"a paired comparison needs the same seeds and queries on both sides, not {shapes[0]} and {shapes[1]}")
+        raise InputError(f"a paired comparison needs the same seeds and images on both sides, not {shapes[0]} and {shapes[1]}")
     return [np.atleast_2d(np.subtract(of_a, of_b, dtype=np.float64)) for of_a, of_b in zip(a, b, strict=True)]
 
 
 @lru_cache(maxsize=12)
-def _counts(n: int, seed: int) -> np.ndarray:
-    """How often each of n things is drawn in each resample: uint8 (RESAMPLES, n), the same for every call, so that tables are stable and cheap."""
-    generator = np.random.default_rng(seed)
+def _counts(n: int, what: str) -> np.ndarray:
+    """How often each of n things ("images", "seeds": drawn apart) comes in each resample: uint8 (RESAMPLES, n), always the same, so that tables are stable."""
+    generator = np.random.default_rng(["images", "seeds"].index(what))
     counts = np.empty((RESAMPLES, n), dtype=np.uint8)  # a count above 255 does not happen: it is about Poisson(1)
     for row in counts:
         row[:] = np.bincount(generator.integers(n, size=n, dtype=np.int32), minlength=n)

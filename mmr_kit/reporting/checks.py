@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from mmr_kit.reporting.results import COLUMNS, FINDINGS, OF_MACHINE, read_results
+from mmr_kit.reporting.rows import COLUMNS, FINDINGS, OF_MACHINE, read_results
 from mmr_kit.reporting.trec import read_qrels, read_run
 
 

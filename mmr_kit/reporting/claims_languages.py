@@ -8,8 +8,8 @@ from functools import partial
 import numpy as np
 
 from mmr_kit.reporting.claims import Claims, judge
-from mmr_kit.reporting.comparisons import Judge, Parts, mean_recalls, methods
-from mmr_kit.reporting.evidence import Finding, Verdict, above_all, apart, at_least, by_far, greater, not_measured, verdict_of
+from mmr_kit.reporting.comparisons import Judge, Parts, above_each, mean_recalls, methods
+from mmr_kit.reporting.evidence import Finding, Verdict, apart, at_least, by_far, greater, not_measured, verdict_of
 from mmr_kit.reporting.measured import Measured, values_of
 
 METHODS = ("CE", "BE", "SEP+COOP", "JOINT+COOP")
@@ -20,7 +20,7 @@ FAR_BEHIND = by_far(84.2 - 45.2)  # T7-1: CE 84.2 in English, 45.2 on average in
 def best_mean(method: str) -> Judge:
     """A method has the highest mR, averaged over the languages."""
     others = tuple(other for other in METHODS if other != method)
-    return lambda measured: mean_recalls(measured, methods(method, *others), above_all(*others))
+    return lambda measured: above_each(measured, method, others, how=mean_recalls)
 
 
 def competitive(measured: Sequence[Measured]) -> Parts:
@@ -38,7 +38,7 @@ def competitive(measured: Sequence[Measured]) -> Parts:
 
 
 def english_ahead(measured: Sequence[Measured]) -> Parts:
-    """mR in English minus its mean over the other languages, for each method; the queries differ, so each language is resampled on its own."""
+    """mR in English minus its mean over the other languages, for each method; each image is drawn with its queries in all languages."""
     others = [language for language in values_of(measured, "language") if language != "en"]
     if not others:
         return [("", not_measured("no language beside English"))]

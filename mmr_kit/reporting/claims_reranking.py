@@ -21,33 +21,39 @@ Ranks = Mapping[str, tuple[np.ndarray, np.ndarray]]
 
 
 def moved(up: np.ndarray, down: np.ndarray, what: str) -> Finding:
-    """Shares of queries for which reranking does good and harm."""
+    """Shares of queries, by image, for which reranking does good and harm."""
     finding = greater(up, down)
     return Finding(finding.verdict, f"{what} {100 * np.mean(up):.1f}%, down {100 * np.mean(down):.1f}%: {finding.text}")
 
 
+def up_and_down(before: np.ndarray, after: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Where a query's value has risen and where it has fallen."""
+    return after > before, after < before
+
+
 def puts_the_right_one_first(measured: Sequence[Measured]) -> Parts:
     """Each cooperative approach against its own bi-encoder (JOINT+BE for JOINT+COOP where it was measured) on who stands in first place."""
-
-    def test(before: np.ndarray, after: np.ndarray) -> Finding:
-        return moved(after > before, before > after, "up into first place")
-
+    test = partial(moved, what="up into first place")
     parts: Parts = []
     for method in COOPERATIVE:
         own = "JOINT+BE" if method == "JOINT+COOP" and select(measured, method="JOINT+BE") else "BE"
-        parts += compare(select(measured, direction="image_retrieval"), methods(own, method), test, label=f"{own} reranked by {method}")
+        parts += compare(select(measured, direction="image_retrieval"), methods(own, method), test, of_queries=up_and_down, label=f"{own} reranked by {method}")
     return parts
 
 
-def judge_figure2(measured: Sequence[Measured], ranks: Ranks | None = None) -> Claims:
+def judge_figure2(measured: Sequence[Measured], ranks: Ranks | None = None, k: int = BEST) -> Claims:
     """Judge F2-1 on the image retrieval of BE, SEP+COOP and JOINT+COOP.
 
-    ranks: {what: (places of the right image before, and after)}, float (seeds, queries), inf where it is not among the candidates; adds a part for each.
+    ranks: {what: (places of the right image before, and after)}, (seeds, queries) of the first cell in image retrieval; adds a part for each. k: candidates
+    that are reranked; what stands behind them was not moved.
     """
 
     def spec(cells: Sequence[Measured]) -> Parts:
-        anywhere = [(what, moved(after < before, after > before, "up by any number of places")) for what, (before, after) in (ranks or {}).items()]
-        return [*puts_the_right_one_first(cells), *anywhere]
+        parts = puts_the_right_one_first(cells)
+        for what, (before, after) in (ranks or {}).items():
+            down, up = map(select(cells, direction="image_retrieval")[0].by_image, up_and_down(np.minimum(before, k + 1), np.minimum(after, k + 1)))
+            parts.append((what, moved(up, down, "up by any number of places")))
+        return parts
 
     return judge({"F2-1": spec}, measured, reading=f"{POINTS_READING} Up and down are shares of the queries; their difference is in points of percent.")
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from mmr_kit.reporting.claims import Claims, judge
-from mmr_kit.reporting.comparisons import Judge, Parts, at_r1, compare, methods
-from mmr_kit.reporting.evidence import Finding, Verdict, above_all, at_least, equivalent, greater, not_measured
+from mmr_kit.reporting.comparisons import Judge, Parts, above_each, at_r1, compare, methods
+from mmr_kit.reporting.evidence import Finding, Verdict, at_least, equivalent, greater, not_measured
 from mmr_kit.reporting.measured import Measured
 from mmr_kit.reporting.paper import paper_table
 from mmr_kit.retrieval.metrics import AT
@@ -37,7 +37,7 @@ def of_cells(judged: Judge) -> Spec:
 
 
 def gap_shrinks(a: str, b: str) -> Judge:
-    """The lead of a over b at R@10 is less than half of its lead at R@1 (query by query: half the lead at R@1 minus the lead at R@10 is above 0).
+    """The lead of a over b at R@10 is less than half of its lead at R@1 (image by image: half the lead at R@1 minus the lead at R@10 is above 0).
 
     Without a lead at R@1 there is nothing to shrink, and nothing follows.
     """
@@ -56,7 +56,7 @@ def gap_shrinks(a: str, b: str) -> Judge:
 def highest(a: str) -> Judge:
     """a is above every other method at R@1; only beside JOINT+CE, the same network without the retrieval step (T1-6), it is enough to be on a par."""
     others = tuple(method for method in METHODS if method != a)
-    return lambda measured: compare(measured, methods(a, *others), above_all(*others, on_a_par=("JOINT+CE",)))
+    return lambda measured: above_each(measured, a, others, on_a_par=("JOINT+CE",))
 
 
 def half_the_parameters(table: Table1) -> Parts:

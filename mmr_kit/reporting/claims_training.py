@@ -11,13 +11,12 @@ import numpy as np
 
 from mmr_kit.reporting.bootstrap import paired_bootstrap
 from mmr_kit.reporting.claims import POINTS_READING, Claims, judge
-from mmr_kit.reporting.comparisons import Judge, Parts, at_r1, compare, methods
+from mmr_kit.reporting.comparisons import Judge, Parts, above_each, at_r1, compare, methods
 from mmr_kit.reporting.evidence import (
     MARGIN,
     Finding,
     Test,
     Verdict,
-    above_all,
     all_of,
     at_least,
     greater,
@@ -104,9 +103,7 @@ def keeps_about_90_percent(measured: Sequence[Measured]) -> Parts:
 
 def best_at_half_size(measured: Sequence[Measured]) -> Parts:
     """JOINT+COOP is above all others at half size."""
-    others = METHODS[:-1]
-    halves = [cell for cell in measured if cell["backbone"].endswith(HALF_SIZE)]
-    return compare(halves, methods("JOINT+COOP", *others), above_all(*others))
+    return above_each([cell for cell in measured if cell["backbone"].endswith(HALF_SIZE)], "JOINT+COOP", METHODS[:-1])
 
 
 def judge_figure4(measured: Sequence[Measured]) -> Claims:
@@ -149,7 +146,7 @@ def hard_negatives_overfit(ablations: Ablations) -> Parts:
         losses = {method: ablations.losses[method] for method in (HARD, RANDOM)}
         more, low, high = paired_bootstrap(*(dev - train for train, dev in losses.values()))
         told = "; ".join(f"{method}: train {train.mean():.3f}, dev {dev.mean():.3f}" for method, (train, dev) in losses.items())
-        parts.append(("loss on dev above train", Finding(verdict_of(low > 0, high <= 0), f"{told}; by {more:+.3f} [{low:+.3f}, {high:+.3f}] more")))
+        parts.append(("loss on dev above train", Finding(verdict_of(low > 0, high < 0), f"{told}; by {more:+.3f} [{low:+.3f}, {high:+.3f}] more")))
     return parts
 
 

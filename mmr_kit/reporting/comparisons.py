@@ -10,8 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from mmr_kit.errors import InputError
-from mmr_kit.reporting.evidence import Finding, Test, not_measured
+from mmr_kit.reporting.evidence import Finding, Test, at_least, greater, not_measured
 from mmr_kit.reporting.measured import MEAN_RECALL_STRATA, Measured, Value, base_name, mean_recall_of_query, recall_at, select
 
 PLACE = ("trained_on", "dataset", "direction")
@@ -19,6 +21,7 @@ R1 = recall_at(1)
 Parts = list[tuple[str, Finding]]
 Variant = Mapping[str, Any]  # the columns that tell one side of a comparison: {"method": "BE", "k": 20}
 Judge = Callable[[Sequence[Measured]], Parts]
+OfQueries = Callable[..., Sequence[np.ndarray]]
 
 
 def methods(*names: str) -> list[Variant]:
@@ -34,11 +37,13 @@ def compare(
     per: Sequence[str] = PLACE,
     strata: Sequence[str] = (),
     value: Value = R1,
+    of_queries: OfQueries | None = None,
     label: str = "",
 ) -> Parts:
     """The finding of `test(values of each variant)` in each place, a place being what the columns `per` tell (a data set without its size).
 
-    value: what is compared of each query. With strata the test is given lists, one array for each value of those columns; all variants need all of them.
+    value: what is compared of each query; of_queries: what is made of the values of all variants, query by query. The test is given what comes out, taken
+    together for each image. With strata it is given lists, one array for each value of those columns; all variants need all of them.
     label: stands after the place in the part's name.
     """
     places: dict[tuple[Any, ...], list[Measured]] = {}
@@ -55,7 +60,11 @@ def compare(
             absent = [_described(variant) for variant, found in zip(variants, sides[0], strict=True) if not found]
             finding = not_measured(f"no {', '.join(absent)}")
         else:
-            arrays = [[value(cell.hits) for cell in found] for found in sides[complete]]
+            of_strata = []
+            for cells_of_stratum in zip(*sides[complete], strict=True):
+                values = [value(cell.hits) for cell in cells_of_stratum]
+                of_strata.append([cells_of_stratum[0].by_image(each) for each in (of_queries(*values) if of_queries else values)])
+            arrays = list(map(list, zip(*of_strata, strict=True)))
             finding = test(*(arrays if strata else (each[0] for each in arrays)))
         parts.append((_place(galleries[complete or 0][0], per, label), finding))
     return parts
@@ -64,6 +73,16 @@ def compare(
 def at_r1(a: str, test: Test, b: str) -> Judge:
     """Compare two methods at R@1 in each place."""
     return lambda measured: compare(measured, methods(a, b), test)
+
+
+def above_each(measured: Sequence[Measured], method: str, others: Sequence[str], on_a_par: Sequence[str] = (), how: Callable[..., Parts] = compare,
+               **settings: Any) -> Parts:  # fmt: skip
+    """The method is above each of the others, each on the largest gallery on which the two were measured; beside those of on_a_par a par is enough.
+
+    how: `compare` or `mean_recalls`; settings: what else it takes.
+    """
+    tests = {other: at_least if other in on_a_par else greater for other in others}
+    return [part for other, test in tests.items() for part in how(measured, methods(method, other), test, label=f"{method} and {other}", **settings)]
 
 
 def mean_recalls(measured: Iterable[Measured], variants: Sequence[Variant], test: Test, label: str = "", strata: Sequence[str] = MEAN_RECALL_STRATA) -> Parts:

@@ -1,6 +1,7 @@
-"""Findings: what one comparison says. Two methods are compared on the same queries by the paired bootstrap; the unit is points of R@M or mR (percent).
+"""Findings: what one comparison says. Two methods are compared on the same images by the paired bootstrap; the unit is points of R@M or mR (percent).
 
-Values are shares (seeds, queries), or a list of them, one a stratum (direction, language): then the mean over strata is compared.
+Values are shares (seeds, images), the queries of an image taken together, or a list of them, one a stratum (direction, language): then the mean over strata
+is compared.
 """
 
 from __future__ import annotations
@@ -53,9 +54,9 @@ def by_far(*printed: float) -> float:
 
 
 def greater(a: Values, b: Values, by: float = 0.0) -> Finding:
-    """a > b + by: the interval of a - b lies above `by` points, or does not reach above it, or holds it."""
+    """a > b + by: the interval of a - b lies above `by` points, or wholly below, or holds it."""
     difference = _points(a, b)
-    verdict = verdict_of(difference.low > by, difference.high <= by)
+    verdict = verdict_of(difference.low > by, difference.high < by)
     return Finding(verdict, _told(a, b, difference) + (f", needed: above {by:g}" if by else ""))
 
 
@@ -69,20 +70,20 @@ def at_least(a: Values, b: Values, margin: float = MARGIN) -> Finding:
 def equivalent(a: Values, b: Values, margin: float = MARGIN) -> Finding:
     """|a - b| < margin: two one-sided tests by the 95% interval (so each at 2.5%), which lies inside the margin, or outside it, or across its edge."""
     difference = _points(a, b)
-    verdict = verdict_of(-margin < difference.low and difference.high < margin, difference.low >= margin or difference.high <= -margin)
+    verdict = verdict_of(-margin < difference.low and difference.high < margin, difference.low > margin or difference.high < -margin)
     return Finding(verdict, f"{_told(a, b, difference)}, needed: within ±{margin:g}")
 
 
 def ratio_within(a: np.ndarray, b: np.ndarray, band: tuple[float, float]) -> Finding:
     """Mean of a over mean of b lies in the band: so does its interval, or it lies outside, or across an edge (or b is 0 and there is no ratio)."""
     ratio, low, high = ratio_interval(a, b)
-    verdict = verdict_of(band[0] < low and high < band[1], high <= band[0] or low >= band[1])
+    verdict = verdict_of(band[0] < low and high < band[1], high < band[0] or low > band[1])
     told = f"{_percent(a):.1f} / {_percent(b):.1f} = {ratio:.2f} [{low:.2f}, {high:.2f}]"
     return Finding(verdict, f"{told}, needed: {band[0]:.2f} to {band[1]:.2f}")
 
 
 def ratio_interval(a: np.ndarray, b: np.ndarray) -> Interval:
-    """Mean of a over mean of b with its 95% interval, the queries and seeds of both being drawn alike; a, b: (seeds, queries)."""
+    """Mean of a over mean of b with its 95% interval, the images and seeds of both being drawn alike; a, b: (seeds, images)."""
     ratio, draws = _ratio(a, b)
     return interval_of(draws, ratio)
 
@@ -92,7 +93,7 @@ def keeps_more(a: np.ndarray, full_a: np.ndarray, b: np.ndarray, full_b: np.ndar
     (kept_a, draws_a), (kept_b, draws_b) = _ratio(a, full_a), _ratio(b, full_b)
     difference, low, high = (round(100 * value, 4) for value in interval_of(draws_a - draws_b, kept_a - kept_b))
     told = f"{100 * kept_a:.1f}% - {100 * kept_b:.1f}% = {difference:+.1f} [{low:+.1f}, {high:+.1f}]"
-    return Finding(verdict_of(low > 0, high <= 0), told)
+    return Finding(verdict_of(low > 0, high < 0), told)
 
 
 def rises(series: Sequence[tuple[str, Values]]) -> Finding:
@@ -109,17 +110,6 @@ def rises(series: Sequence[tuple[str, Values]]) -> Finding:
             broken = True
             told.append(f"but {before} is above {after}: {step.text}")
     return Finding(Verdict.NOT_SUPPORTED if broken else whole.verdict, "; ".join(told))
-
-
-def above_all(*others: str, on_a_par: Sequence[str] = ()) -> Test:
-    """A test of a method's values and those of `others`, in order: it is above each; beside those named in on_a_par it is enough to be on a par."""
-
-    def test(of_a: Values, *of_others: Values) -> Finding:
-        findings = [(at_least if other in on_a_par else greater)(of_a, values) for other, values in zip(others, of_others, strict=True)]
-        told = (f"- {other} {finding.text.split(' - ', 1)[1]}" for other, finding in zip(others, findings, strict=True))
-        return Finding(worst(findings), f"{_percent(of_a):.1f} {'; '.join(told)}")
-
-    return test
 
 
 def all_of(findings: Mapping[str, Finding]) -> Finding:
@@ -147,7 +137,7 @@ def not_measured(what: str) -> Finding:
 
 
 def apart(a: Sequence[np.ndarray], b: Sequence[np.ndarray]) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    """Two sides that answer different queries, as strata for `greater`: each is resampled on its own, and the means of both stay what they are."""
+    """Two sides with other strata each (languages), as strata for `greater`: the means of both stay what they are."""
     strata = len(a) + len(b)
     left = [values * (strata / len(a)) for values in a] + [np.zeros_like(values) for values in b]
     right = [np.zeros_like(values) for values in a] + [values * (strata / len(b)) for values in b]
@@ -160,7 +150,7 @@ def verdict_of(holds: bool, fails: bool) -> Verdict:
 
 
 def _ratio(a: np.ndarray, b: np.ndarray) -> tuple[float, np.ndarray]:
-    """The mean of a over that of b and its resampled values, the queries and seeds of both being drawn alike; not a number where b is 0."""
+    """The mean of a over that of b and its resampled values, the images and seeds of both being drawn alike; not a number where b is 0."""
     differences([a], [b])  # refuses other queries
     above, below, nothing = bootstrap_means([a]), bootstrap_means([b]), np.full(RESAMPLES, np.nan)
     mean = float(np.mean(a) / np.mean(b)) if np.any(b) else np.nan

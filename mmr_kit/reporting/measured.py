@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from mmr_kit.errors import InputError
+from mmr_kit.reporting.bootstrap import by_image
 from mmr_kit.retrieval.metrics import AT
 
 DIRECTIONS = ("image_retrieval", "text_retrieval")
@@ -22,12 +23,14 @@ class Measured:
 
     columns: the result columns that say what was measured (dataset, collection, trained_on, backbone, method, direction, language, k, combination, lambda,
     n_queries, n_items); one that is absent, None or "" does not apply. hits: bool (seeds, queries, R@1 R@5 R@10), whether a relevant item stood among the
-    first 1, 5, 10. seeds: the seed of each, where they are known.
+    first 1, 5, 10. seeds: the seed of each, where they are known. images: the image of each query, the query itself where it is one; none: each query stands
+    for itself.
     """
 
     columns: Mapping[str, Any]
     hits: np.ndarray
     seeds: tuple[str, ...] = ()
+    images: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         if np.ndim(self.hits) != 3 or np.shape(self.hits)[2] != len(AT):
@@ -37,6 +40,10 @@ class Measured:
         """The column's value, "" where it does not apply."""
         value = self.columns.get(column)
         return "" if value is None else value
+
+    def by_image(self, values: np.ndarray) -> np.ndarray:
+        """Values of the queries (seeds, queries, ...) taken together for each image; see `bootstrap.by_image`."""
+        return by_image(values, self.images or list(map(str, range(values.shape[1]))))
 
     @property
     def size(self) -> tuple[int, int]:

@@ -34,7 +34,7 @@ from mmr_kit.errors import InputError
 from mmr_kit.reporting.provenance import CHECKOUT
 from mmr_kit.reporting.report_numbers import KEY, TOLD, number_key
 from mmr_kit.reporting.report_sections import paper_order
-from mmr_kit.reporting.results import MEAN, OF_MACHINE, headline, read_results
+from mmr_kit.reporting.rows import MEAN, OF_MACHINE, headline, read_results
 from mmr_kit.reporting.student import t_quantile
 
 FALSE_ALARM = 0.01  # chance that a table in which nothing has changed has a number that is called different

@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from mmr_kit.reporting.layouts import LANGUAGE_NAMES, MERGED, METRIC_NAMES
-from mmr_kit.reporting.results import COLUMNS, FINDINGS, MEAN, headline
+from mmr_kit.reporting.rows import COLUMNS, FINDINGS, MEAN, headline
 
 TOLD = ("dataset", "collection", "trained_on", "backbone", "method", "direction", "language", "k", "combination", "lambda", "metric")
 KEY = tuple(name for name in COLUMNS if name not in FINDINGS and name not in ("profile", "seed"))

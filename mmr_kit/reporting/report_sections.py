@@ -17,7 +17,7 @@ from mmr_kit.profiles import NOTEBOOKS
 from mmr_kit.reporting.claims import Claim, load_claims
 from mmr_kit.reporting.evidence import Verdict
 from mmr_kit.reporting.report_numbers import Number, numbers
-from mmr_kit.reporting.results import read_results
+from mmr_kit.reporting.rows import read_results
 
 FLOOR = "floor"  # the method's name in the tables
 VERDICTS = (

@@ -1,15 +1,8 @@
-"""Result rows: one number a row, with its interval, its seed, the paper's number and the run it can be recomputed from.
-
-Every seed has its own row (its interval: bootstrap over queries). Where there are several seeds, one more row with seed "mean" holds their mean (its
-interval: bootstrap over queries and seeds) and no run. `headline` picks the one row a reader wants of each number: the mean, or the only seed.
-"""
+"""The numbers of one table: collected by a notebook from rankings, and written as rows, runs, documents and claims at its end."""
 
 from __future__ import annotations
 
-import csv
-import io
 import json
-import math
 import re
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
@@ -20,25 +13,15 @@ import pandas as pd
 
 from mmr_kit.cache import atomic_write
 from mmr_kit.errors import InputError
-from mmr_kit.reporting.bootstrap import bootstrap_interval, stratified_interval
+from mmr_kit.reporting.bootstrap import stratified_interval
 from mmr_kit.reporting.claims import Claims
 from mmr_kit.reporting.measured import Measured, by_language, mean_recall_of_query, same_seeds
 from mmr_kit.reporting.paper import paper_table, paper_value
+from mmr_kit.reporting.rows import COLUMNS, FINDINGS, MEAN, checked, csv_text, frame, headline
 from mmr_kit.reporting.tables import Picture, SideBySide, document, plain_table
 from mmr_kit.reporting.trec import write_qrels, write_run
 from mmr_kit.retrieval.metrics import AT, success
 from mmr_kit.retrieval.ranking import Ranking
-
-COLUMNS = (
-    "table", "profile", "dataset", "collection", "trained_on", "backbone", "method", "direction", "language", "k", "combination", "lambda",
-    "metric", "value", "ci_low", "ci_high", "n_queries", "n_items", "seed", "paper_value", "erratum", "run",
-)  # fmt: skip
-WHOLE = ("k", "n_queries", "n_items")
-REAL = ("lambda", "value", "ci_low", "ci_high", "paper_value")
-FINDINGS = ("value", "ci_low", "ci_high", "n_queries", "n_items", "paper_value", "erratum", "run")  # all other columns say what was measured: the key
-OF_MACHINE = ("_ms", "_s", "_between_ways")  # endings of metrics that measure the machine: times, speeds, how far two ways of computing agree
-FORMULA = ("=", "+", "-", "@", "\t")  # how a text begins that a spreadsheet takes for a formula
-MEAN = "mean"  # the seed column of a mean over seeds
 
 
 class Judged(Protocol):
@@ -74,7 +57,7 @@ class Results:
 
     def add(self, **columns: Any) -> None:
         """Add one number: any of COLUMNS (`lambda` by `**{"lambda": 0.1}`), at least metric and value; the same number twice is refused."""
-        row = _checked({"table": self.table, "profile": self.profile} | columns, "a result")
+        row = checked({"table": self.table, "profile": self.profile} | columns, "a result")
         key = tuple(row[name] for name in COLUMNS if name not in FINDINGS)
         if key in self._rows:
             told = {name: row[name] for name in COLUMNS if name not in FINDINGS and row[name] not in ("", None)}
@@ -108,12 +91,14 @@ class Results:
             raise InputError(f"the seeds of {method} on {dataset.name} do not answer the same queries in one direction")
         relevance = dataset.relevance(direction)
         hits = np.stack([success(ranking, relevance) for ranking in rankings.values()])
+        images = queries if direction == "text_retrieval" else [min(relevance[query]) for query in queries]
         beside = (dataset.paper_dataset or "") if paper_dataset is None else paper_dataset
         what = {"dataset": dataset.name, "method": method, "direction": direction, "language": "en", "n_queries": len(queries),
                 "n_items": len(dataset.item_ids(direction))} | columns  # fmt: skip
         gallery = _file_word(dataset.name) + (f"-{_file_word(str(what['language']))}" if what["language"] != "en" else "")
         self._keep_qrels(f"{gallery}.{direction}.qrels.gz", {query: relevance[query] for query in queries})
         tag = "-".join(part for part in (_file_word(method), _file_word(variant)) if part)
+        measured = Measured(what, hits, tuple(str(seed) for seed in rankings), images)
         series = [(str(seed), hits[i : i + 1], self._keep_run(f"{gallery}.{tag}.{direction}.seed{seed}.run.gz", ranking, tag)
                    if runs_of is None or seed in runs_of else "") for i, (seed, ranking) in enumerate(rankings.items())]  # fmt: skip
         if len(rankings) > 1:
@@ -121,18 +106,18 @@ class Results:
         for column, m in enumerate(AT):
             printed = self._printed(method, direction, f"R@{m}", beside, paper_cell)
             for seed, values, run in series:
-                mean, low, high = bootstrap_interval(values[:, :, column])
-                self.add(**what, metric=f"R@{m}", value=100 * mean, ci_low=100 * low, ci_high=100 * high, seed=seed, run=run, **printed)
+                self.add(**what, metric=f"R@{m}", **_in_percent([values[:, :, column]], [measured]), seed=seed, run=run, **printed)
         if beside or what["dataset"] not in self.paper_datasets:
             self.paper_datasets[str(what["dataset"])] = beside
-        self.measured.append(Measured(what, hits, tuple(str(seed) for seed in rankings)))
+        self.measured.append(measured)
         return hits
 
     def add_mean_recall(self, mean: str = "mean", without: Collection[str] = (), paper_cell: Mapping[str, object] | None = None) -> None:
         """Add mR of all that was ranked in both directions so far: a row a language, and one of language `mean` with the mean over the languages.
 
-        mR is the mean of R@1, R@5 and R@10 over both directions (section 5); its interval resamples the queries of each direction and language on their
-        own. without: languages that the mean row leaves out (Table 7: add_mean_recall("avg_non_english", without=["en"])). paper_cell: see `add_rankings`.
+        mR is the mean of R@1, R@5 and R@10 over both directions (section 5); its interval draws images, each with its queries of all directions
+        and languages. without: languages that the mean row leaves out (Table 7: add_mean_recall("avg_non_english", without=["en"])). paper_cell: as in
+        `add_rankings`.
         """
         for columns, languages in by_language(self.measured):
             over = [cell for language, cells in languages.items() if language not in without for cell in cells]
@@ -144,13 +129,12 @@ class Results:
                 queries = sum(cell.hits.shape[1] for cell in cells)
                 parts = [(seed, [values[i : i + 1] for values in shares]) for i, seed in series] + ([(MEAN, shares)] if len(series) > 1 else [])
                 for seed, strata in parts:
-                    value, low, high = (100 * number for number in stratified_interval(strata))
-                    self.add(**columns, language=language, metric="mR", value=value, ci_low=low, ci_high=high, n_queries=queries, seed=seed, **printed)
+                    self.add(**columns, language=language, metric="mR", **_in_percent(strata, cells), n_queries=queries, seed=seed, **printed)
 
     @property
     def frame(self) -> pd.DataFrame:
         """All rows, with the columns COLUMNS in the order they were added."""
-        return _frame(list(self._rows.values()))
+        return frame(list(self._rows.values()))
 
     def write(
         self,
@@ -180,7 +164,7 @@ class Results:
             if path.name not in self._runs and path.name not in self._qrels:
                 path.unlink()
         parts = [part for part in (table or plain_table(headline(self.frame)), *pictures, claims) if part is not None]
-        texts = {f"{name}.csv": _csv_text(list(self._rows.values()))}
+        texts = {f"{name}.csv": csv_text(list(self._rows.values()))}
         texts |= {f"{name}.{kind}": text for kind, text in document(title or name, parts).items()}
         if claims is not None:
             texts[f"{name}.claims.csv"] = claims.to_csv()
@@ -214,85 +198,8 @@ def _file_word(text: str) -> str:
     return re.sub(r"[^\w+-]", "", text)
 
 
-def headline(rows: pd.DataFrame) -> pd.DataFrame:
-    """One row for each number: the mean over seeds where there is one, else the only seed."""
-    key = [name for name in COLUMNS if name not in FINDINGS and name != "seed"]
-    is_mean = rows["seed"] == MEAN
-    has_mean = is_mean.groupby([rows[name] for name in key], dropna=False, sort=False).transform("any") if len(rows) else is_mean
-    chosen = rows[is_mean | ~has_mean]
-    if chosen.duplicated(key).any():
-        raise InputError(f"several seeds without a row of seed {MEAN!r}: {chosen[chosen.duplicated(key)].iloc[0][key].to_dict()}")
-    return chosen.reset_index(drop=True)
-
-
-def read_results(path: Path) -> pd.DataFrame:
-    """The rows of a result csv, as `Results.frame` has them; InputError names the line of what is wrong."""
-    path = Path(path)
-    try:
-        with open(path, newline="", encoding="utf-8") as file:
-            reader = csv.reader(file, strict=True)
-            header = next(reader, [])
-            if tuple(header) != COLUMNS:
-                raise InputError(f"{path}, line 1: not a result csv of this kit; its columns must be {', '.join(COLUMNS)}")
-            rows = []
-            for fields in reader:
-                where = f"{path}, line {reader.line_num}"
-                if len(fields) != len(COLUMNS):
-                    raise InputError(f"{where}: {len(COLUMNS)} columns expected, {len(fields)} found; write the table again")
-                rows.append(_checked(dict(zip(COLUMNS, fields, strict=True)), where))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"{path}: not a readable csv ({error}); write the table again") from None
-    return _frame(rows)
-
-
-def _checked(row: Mapping[str, Any], where: str) -> dict[str, Any]:
-    """The row with every column of COLUMNS, in its type; "" or None where it does not apply."""
-    unknown = [name for name in row if name not in COLUMNS]
-    if unknown:
-        raise InputError(f"{where}: unknown column {unknown[0]!r}; the columns are {', '.join(COLUMNS)}")
-    checked: dict[str, Any] = {}
-    for name in COLUMNS:
-        value = row.get(name)
-        empty = value is None or value == ""
-        try:
-            if name in WHOLE:
-                checked[name] = None if empty else _whole(value)
-            elif name in REAL:
-                checked[name] = None if empty else float(value)  # type: ignore[arg-type]
-            else:
-                checked[name] = "" if empty else str(value)
-        except (TypeError, ValueError, OverflowError):
-            raise InputError(f"{where}: {name} is {value!r:.60}, not a {'whole ' if name in WHOLE else ''}number") from None
-        if name in REAL and checked[name] is not None and not math.isfinite(checked[name]):
-            raise InputError(f"{where}: {name} is not finite")
-        if isinstance(checked[name], str) and ("\n" in checked[name] or "\r" in checked[name]):
-            raise InputError(f"{where}: {name} has a line break; a result is one line")
-        if isinstance(checked[name], str) and checked[name].startswith(FORMULA):
-            raise InputError(f"{where}: {name} is {checked[name][:40]!r}, which a spreadsheet takes for a formula; call it otherwise")
-    missing = [name for name in ("table", "metric", "value") if checked[name] in ("", None)]
-    if missing:
-        raise InputError(f"{where}: {missing[0]} is missing")
-    if (checked["ci_low"] is None) != (checked["ci_high"] is None) or (checked["ci_low"] or 0) > (checked["ci_high"] or 0):
-        raise InputError(f"{where}: ci_low {checked['ci_low']} and ci_high {checked['ci_high']} are not an interval")
-    return checked
-
-
-def _whole(value: Any) -> int:
-    if (not isinstance(value, str) and value != int(value)) or abs(int(value)) >= 2**63:
-        raise ValueError
-    return int(value)
-
-
-def _frame(rows: list[dict[str, Any]]) -> pd.DataFrame:
-    frame = pd.DataFrame(rows, columns=list(COLUMNS))
-    kinds = {name: "Int64" if name in WHOLE else "float64" if name in REAL else "str" for name in COLUMNS}
-    return frame.astype(kinds)
-
-
-def _csv_text(rows: list[dict[str, Any]]) -> str:
-    """Floats as Python writes them: read back, they are the same to the last bit."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    writer.writerows([["" if row[name] is None else row[name] for name in COLUMNS] for row in rows])
-    return text.getvalue()
+def _in_percent(strata: Sequence[np.ndarray], cells: Sequence[Measured]) -> dict[str, float]:
+    """The columns value, ci_low and ci_high of values (seeds, queries) of these cells: the mean as public tools compute it, to the last digit."""
+    mean = float(np.mean([np.mean(values) for values in strata]))
+    _, low, high = stratified_interval([cell.by_image(values) for cell, values in zip(cells, strata, strict=True)])
+    return {"value": 100 * mean, "ci_low": 100 * min(low, mean), "ci_high": 100 * max(high, mean)}

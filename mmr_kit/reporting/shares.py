@@ -21,6 +21,6 @@ def half_of_full(measured: Sequence[Measured]) -> pd.DataFrame:
             full = select(measured, **same, backbone=half["backbone"].removesuffix(HALF_SIZE))
             if len(full) != 1:
                 raise InputError(f"{len(full)} full-size cells stand beside {same}; measure the full model once, in the same gallery")
-            share = ratio_interval(recall_at(1)(half.hits), recall_at(1)(full[0].hits))
+            share = ratio_interval(*(cell.by_image(recall_at(1)(cell.hits)) for cell in (half, full[0])))
             rows.append({**same, **{name: 100 * value for name, value in zip(("value", "ci_low", "ci_high"), share, strict=True)}})
     return pd.DataFrame(rows, columns=["dataset", "direction", "method", "value", "ci_low", "ci_high"])

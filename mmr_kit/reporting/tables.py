@@ -123,7 +123,7 @@ def _in_common_terms(ours: pd.DataFrame, printed: pd.DataFrame, paper_datasets: 
 
 
 def _spread(rows: pd.DataFrame) -> str:
-    return "queries and seeds" if "mean" in set(rows["seed"]) else "queries (one seed)"
+    return "images and seeds" if "mean" in set(rows["seed"]) else "images (one seed)"
 
 
 def _word(row: Mapping[str, Any], name: str) -> str:

@@ -3,7 +3,8 @@
 A run line is `query Q0 item rank score tag`, a qrels line `query 0 item 1`. Tools ignore the rank and sort again by score: trec_eval (so pytrec_eval and
 ir-measures) reads scores as float32 and breaks ties by *falling* item id, ranx by position. The kit breaks ties by *rising* id. So that all of them see the
 kit's order, the written scores fall strictly: a score that is not below the one before it is lowered to the next float32 below (`strict_scores`).
-Ties thus come back from a file as near-ties of one unit in the last place, in the same order.
+Ties thus come back from a file as near-ties of one unit in the last place, in the same order. And a query's scores have no more digits than keep them apart
+(`written_scores`), as the runs of a profile are most of its results' size.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import io
 import re
 import zlib
 from collections.abc import Collection, Iterator, Mapping
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +26,8 @@ from mmr_kit.retrieval.ranking import Ranking
 SUBNORMAL = 0x007F_FFFF  # the bits of the largest subnormal float32: tools compiled to flush these to zero would tie them again
 LARGEST_FILE = 2**30  # bytes unpacked: a megabyte can be unpacked to a gigabyte
 LARGEST = 0x7F7F_FFFF - SUBNORMAL
+DIGITS = range(3, 7)  # of written scores; decimal numbers of up to six differ as float32, too
+ORDINARY = (1e-37, 1e38)  # sizes that stay normal float32 when rounded
 
 
 def strict_scores(scores: np.ndarray) -> np.ndarray:
@@ -44,6 +48,18 @@ def strict_scores(scores: np.ndarray) -> np.ndarray:
     return np.where(steps < 0, size | 0x8000_0000, size).astype(np.uint32).view(np.float32)
 
 
+def written_scores(scores: np.ndarray) -> list[str]:
+    """The given falling scores, float32 (items,), each in so many significant digits (3 at least) that all fall strictly, made to as in `strict_scores`."""
+    strict = strict_scores(scores)
+    values = strict.tolist()
+    if all(value == 0 or ORDINARY[0] < abs(value) < ORDINARY[1] for value in values):
+        for digits in DIGITS:
+            texts = [f"{value:.{digits}g}" for value in values]
+            if all(one != next_one for one, next_one in pairwise(texts)):
+                return texts
+    return [str(score) for score in strict]
+
+
 def write_run(path: Path, ranking: Ranking, tag: str, depth: int | None = None) -> None:
     """Write the first `depth` items of each query; ids with whitespace are refused, as the format cannot hold them."""
     path = Path(path)
@@ -52,10 +68,10 @@ def write_run(path: Path, ranking: Ranking, tag: str, depth: int | None = None) 
     for query, items, scores in zip(ranking.query_ids, ranking.candidate_ids, ranking.scores, strict=True):
         items = items[:depth]
         try:
-            written = strict_scores(scores[:depth])
+            written = written_scores(scores[:depth])
         except InputError as error:
             raise InputError(f"{path}: query {query!r}: {error}") from None
-        lines += [f"{query} Q0 {item} {rank} {score!s} {tag}\n" for rank, (item, score) in enumerate(zip(items, written, strict=True), start=1)]
+        lines += [f"{query} Q0 {item} {rank} {score} {tag}\n" for rank, (item, score) in enumerate(zip(items, written, strict=True), start=1)]
     _write(path, lines)
 
 
@@ -101,7 +117,7 @@ def read_qrels(path: Path) -> dict[str, set[str]]:
 def _write(path: Path, lines: list[str]) -> None:
     """Gzip without time stamp or file name: equal content gives equal bytes."""
     buffer = io.BytesIO()
-    with gzip.GzipFile(filename="", mode="wb", fileobj=buffer, mtime=0, compresslevel=6) as file:
+    with gzip.GzipFile(filename="", mode="wb", fileobj=buffer, mtime=0, compresslevel=9) as file:
         file.write("".join(lines).encode())
     atomic_write(path, buffer.getvalue())
 

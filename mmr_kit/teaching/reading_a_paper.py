@@ -125,7 +125,8 @@ EXERCISES = {
             "this is b - a": lambda a, b: _interval(b, a, _paired(a, b)),
             "the upper end comes second": lambda a, b: _interval(a, b, _paired(a, b))[::-1],
         },
-        remark="The kit resamples queries instead, which needs no normal distribution and here gives nearly the same.",
+        remark="The kit resamples instead, which needs no normal distribution; and it draws images, each with all its captions, as five captions of one "
+        "picture are no five independent questions: its interval is somewhat wider.",
     ),
     "judge": Exercise(
         truth=lambda low, high, needed: "supported" if low > needed else "not supported" if high <= needed else "inconclusive",

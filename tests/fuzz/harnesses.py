@@ -33,7 +33,7 @@ from mmr_kit.models.retrieval_model import describe
 from mmr_kit.profiles import NOTEBOOKS, declared_parameters, load_profile
 from mmr_kit.reporting.report_fragment import fragment
 from mmr_kit.reporting.report_sections import read_sections
-from mmr_kit.reporting.results import COLUMNS, read_results
+from mmr_kit.reporting.rows import COLUMNS, read_results
 from mmr_kit.reporting.trec import read_qrels, read_run
 from tests.data import feature_samples as samples
 

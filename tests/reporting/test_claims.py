@@ -67,7 +67,7 @@ def test_all_claims_load() -> None:
 def test_a_world_that_behaves_as_the_paper_says(world: World) -> None:
     judged = judge_table1(world(PAPER_LIKE), PARAMETERS)
     assert {j.claim.id: j.verdict for j in judged.judgements} == dict.fromkeys(SPECS, SUPPORTED)
-    assert {j.claim.id: len(j.parts) for j in judged.judgements} == {**dict.fromkeys(SPECS, 4), "T1-8": 1}
+    assert {j.claim.id: len(j.parts) for j in judged.judgements} == {**dict.fromkeys(SPECS, 4), "T1-5": 4 * 5, "T1-8": 1}
 
 
 @pytest.mark.parametrize(
@@ -95,9 +95,18 @@ def test_without_a_lead_at_the_first_place_none_can_shrink(world: World) -> None
 
 
 def test_the_highest_is_told_against_each_other_method(world: World) -> None:
-    text = judge_table1(world(PAPER_LIKE), PARAMETERS)["T1-5"].evidence[0]
-    assert text.startswith("a image retrieval: 75.0 - CE 70.0 = +5.0 [")
-    assert "; - JOINT+CE 75.0 = +0.0 [+0.0, +0.0], needed: above -2; - JOINT+BE 60.0 = +15.0 [" in text
+    evidence = judge_table1(world(PAPER_LIKE), PARAMETERS)["T1-5"].evidence
+    assert evidence[0].startswith("a image retrieval, JOINT+COOP and CE: 75.0 - 70.0 = +5.0 [")
+    assert any("JOINT+COOP and JOINT+CE: 75.0 - 75.0 = +0.0 [+0.0, +0.0], needed: above -2" in each for each in evidence)
+
+
+def test_the_highest_is_compared_on_the_largest_gallery_that_both_were_measured_on(world: World, measure: Any) -> None:
+    """CE alone was measured on a small gallery only: the others are not to be judged on that one."""
+    large = [replace(cell, columns={**cell.columns, "n_items": 1000}) for cell in world(PAPER_LIKE) if cell["method"] not in ("CE", "JOINT+CE")]
+    small = [replace(cell, columns={**cell.columns, "dataset": f"{cell['dataset']}_200", "n_items": 200}) for cell in world(PAPER_LIKE)]
+    parts = [part for part, _ in judge_table1([*large, *small], PARAMETERS)["T1-5"].parts]
+    assert {part.split()[0] for part in parts if part.endswith(" and CE") or part.endswith(" and JOINT+CE")} == {"a_200", "b_200"}
+    assert {part.split()[0] for part in parts if part.endswith((" and BE", " and SEP+COOP", " and JOINT+BE"))} == {"a", "b"}
 
 
 def test_one_bad_part_is_enough(world: World, measure: Any) -> None:
@@ -114,7 +123,7 @@ def test_seeds_are_paired(world: World) -> None:
     judged = judge_table1(world(PAPER_LIKE, 1000, seeds=3), PARAMETERS)
     assert judged["T1-1"].verdict == SUPPORTED
     uneven = [*world({"BE": PAPER_LIKE["BE"]}, 1000), *world({"CE": PAPER_LIKE["CE"]}, 1000, seeds=3)]
-    with pytest.raises(InputError, match="same seeds and queries"):
+    with pytest.raises(InputError, match="same seeds and images"):
         judge_table1(uneven, PARAMETERS)
 
 
@@ -188,7 +197,7 @@ def test_the_frame_and_the_csv(judged: Claims) -> None:
     assert judged.frame["id"].tolist() == list(SPECS)
     assert judged.frame["verdict"].isin([str(v) for v in Verdict]).all()
     parts = list(csv.DictReader(io.StringIO(judged.to_csv())))
-    assert len(parts) == 8 * 4 + 1
+    assert len(parts) == 7 * 4 + 5 * 4 + 1
     assert parts[0]["part"] == "a image retrieval"
     assert parts[0]["part_verdict"] == "not supported"
 

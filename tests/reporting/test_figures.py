@@ -16,7 +16,8 @@ from PIL import Image
 
 from mmr_kit.errors import InputError
 from mmr_kit.reporting.figures import LOOKS, learning_curves, recall_figure, save_png, style
-from mmr_kit.reporting.results import Results, headline
+from mmr_kit.reporting.results import Results
+from mmr_kit.reporting.rows import headline
 
 METHODS = ("CE", "BE", "SEP+COOP", "JOINT+COOP", "JOINT+CE", "JOINT+BE")
 

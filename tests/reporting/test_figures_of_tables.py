@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from mmr_kit.errors import InputError
 from mmr_kit.reporting.figures import ablation_figure, curve_figure, language_figure, recall_figure, share_figure
 from mmr_kit.reporting.looks import LOOKS, in_order, look_of
-from mmr_kit.reporting.results import COLUMNS
+from mmr_kit.reporting.rows import COLUMNS
 
 DIRECTIONS = ("image_retrieval", "text_retrieval")
 

@@ -10,7 +10,8 @@ from mmr_kit.errors import InputError
 from mmr_kit.reporting.cells import Cell
 from mmr_kit.reporting.layouts import LAYOUTS
 from mmr_kit.reporting.paper import paper_table
-from mmr_kit.reporting.results import Results, headline
+from mmr_kit.reporting.results import Results
+from mmr_kit.reporting.rows import headline
 from mmr_kit.reporting.tables import pivot_table, side_by_side, training_images
 
 IMAGE, TEXT = "image retrieval", "text retrieval"

@@ -12,10 +12,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mmr_kit.errors import InputError
+from mmr_kit.reporting.bootstrap import bootstrap_interval
 from mmr_kit.reporting.measured import select
-from mmr_kit.reporting.results import COLUMNS, FORMULA, MEAN, Results, headline, read_results
+from mmr_kit.reporting.results import Results
+from mmr_kit.reporting.rows import COLUMNS, FORMULA, MEAN, headline, read_results
 from mmr_kit.reporting.tables import Picture
-from mmr_kit.retrieval.metrics import bootstrap_interval, recall
+from mmr_kit.retrieval.metrics import recall
 from mmr_kit.retrieval.ranking import Ranking
 
 DESIGN = """table, profile, dataset, collection, trained_on, backbone, method, direction, language, k, combination, lambda, metric, value, ci_low, ci_high,
@@ -293,10 +295,11 @@ def test_a_missing_csv(tmp_path: Path) -> None:
         read_results(tmp_path / "absent.csv")
 
 
-def test_the_interval_is_over_queries_and_seeds(results: Results) -> None:
+def test_the_interval_is_over_images_and_seeds(results: Results) -> None:
     (cell,) = select(results.measured, method="BE", direction="image_retrieval")
     row = headline(results.frame).query("method == 'BE' and direction == 'image_retrieval' and metric == 'R@1'").iloc[0]
-    np.testing.assert_allclose(row[["value", "ci_low", "ci_high"]].astype(float), 100 * np.array(bootstrap_interval(cell.hits[:, :, 0])))
+    np.testing.assert_allclose(row[["value", "ci_low", "ci_high"]].astype(float), 100 * np.array(bootstrap_interval(cell.by_image(cell.hits[:, :, 0]))))
+    assert sorted(set(cell.images)) == sorted(cell.images)[:: len(cell.images) // len(set(cell.images))]
 
 
 def test_numbers_below_zero_stay_numbers(tmp_path: Path) -> None:

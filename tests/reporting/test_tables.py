@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from mmr_kit.errors import InputError
 from mmr_kit.reporting.markup import STYLE, markdown_cell, tex
-from mmr_kit.reporting.results import Results, headline
+from mmr_kit.reporting.results import Results
+from mmr_kit.reporting.rows import headline
 from mmr_kit.reporting.tables import Cell, Picture, SideBySide, document, plain_table, table1
 
 
@@ -77,8 +78,8 @@ def test_the_misprint_is_marked_and_explained(rows: pd.DataFrame) -> None:
 
 
 def test_the_caption_says_what_the_interval_is_over(rows: pd.DataFrame) -> None:
-    assert "over queries (one seed)" in table1(rows, BESIDE).caption
-    assert "over queries and seeds" in table1(rows.assign(seed="mean"), BESIDE).caption
+    assert "over images (one seed)" in table1(rows, BESIDE).caption
+    assert "over images and seeds" in table1(rows.assign(seed="mean"), BESIDE).caption
 
 
 def test_what_has_no_place_beside_the_paper(rows: pd.DataFrame) -> None:

@@ -1,6 +1,4 @@
-"""R@M against its definition, and the bootstrap against what is known of it."""
-
-import time
+"""R@M against its definition."""
 
 import numpy as np
 import pytest
@@ -8,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mmr_kit.errors import InputError
-from mmr_kit.retrieval.metrics import bootstrap_interval, bootstrap_means, mean_recall, paired_bootstrap, recall, stratified_interval, success
+from mmr_kit.retrieval.metrics import mean_recall, recall, success
 from mmr_kit.retrieval.ranking import Ranking
 
 ITEMS = [f"item-{i}" for i in range(12)]
@@ -95,111 +93,3 @@ def test_mean_recall_is_over_both_directions() -> None:
     """The paper's own row: JOINT+COOP on Flickr30k."""
     image, text = {"R@1": 76.4, "R@5": 93.6, "R@10": 96.2}, {"R@1": 89.4, "R@5": 97.7, "R@10": 99.0}
     assert mean_recall(image, text) == pytest.approx((76.4 + 93.6 + 96.2 + 89.4 + 97.7 + 99.0) / 6)
-
-
-def test_the_interval_covers_the_truth_about_as_often_as_it_says() -> None:
-    generator = np.random.default_rng(1)
-    truth, covered = 0.7, 0
-    for _ in range(300):
-        interval = bootstrap_interval(generator.random(200) < truth)
-        covered += interval.low <= truth <= interval.high
-    assert 0.91 <= covered / 300 <= 0.985
-
-
-def test_the_interval_is_about_that_of_theory() -> None:
-    values = np.arange(1000) < 300
-    interval = bootstrap_interval(values)
-    half = 1.96 * np.sqrt(0.3 * 0.7 / 1000)
-    assert interval.mean == 0.3
-    assert interval.low == pytest.approx(0.3 - half, abs=0.003)
-    assert interval.high == pytest.approx(0.3 + half, abs=0.003)
-
-
-def test_the_same_queries_under_several_seeds_are_not_more_queries() -> None:
-    """Three seeds that agree on every query say no more than one."""
-    values = np.random.default_rng(2).random(500) < 0.5
-    once, thrice = bootstrap_interval(values), bootstrap_interval(np.stack([values] * 3))
-    assert thrice == pytest.approx(once)
-
-
-def test_a_spread_between_seeds_widens_the_interval() -> None:
-    generator = np.random.default_rng(3)
-    alike = generator.random((3, 2000)) < 0.5
-    apart = generator.random((3, 2000)) < np.array([[0.3], [0.5], [0.7]])
-    assert np.ptp(bootstrap_interval(apart)[1:]) > 2 * np.ptp(bootstrap_interval(alike)[1:])
-
-
-@given(st.integers(1, 4), st.integers(1, 40), st.integers(0, 10_000))
-def test_bootstrap_bounds_and_repeats(seeds: int, queries: int, seed: int) -> None:
-    values = np.random.default_rng(seed).random((seeds, queries)) < 0.5
-    interval = bootstrap_interval(values)
-    assert values.min() <= interval.low <= interval.high <= values.max()
-    assert interval == bootstrap_interval(values)
-    assert paired_bootstrap(values, values) == (0, 0, 0)
-
-
-@given(st.integers(1, 3), st.integers(2, 40), st.integers(0, 10_000))
-def test_paired_differences_turn_their_sign(seeds: int, queries: int, seed: int) -> None:
-    a, b = np.random.default_rng(seed).random((2, seeds, queries)) < 0.5
-    there, back = paired_bootstrap(a, b), paired_bootstrap(b, a)
-    assert there.mean == pytest.approx(a.mean() - b.mean())
-    assert (there.low, there.high) == pytest.approx((-back.high, -back.low))
-
-
-def test_pairing_removes_what_the_queries_share() -> None:
-    """Methods that agree on most queries differ by little, however hard the queries are."""
-    b = np.random.default_rng(4).random(2000) < 0.5
-    a = b.copy()
-    a[:40] = True
-    paired = paired_bootstrap(a, b)
-    assert paired.low > 0
-    assert np.ptp(paired[1:]) < np.ptp(bootstrap_interval(a)[1:]) / 3
-
-
-def test_strata_weigh_the_same_and_are_resampled_apart() -> None:
-    """100 and 5000 queries: the mean of the two means, with the interval of the sum of two independent halves."""
-    generator = np.random.default_rng(6)
-    few, many = generator.random((1, 100)) < 0.3, generator.random((1, 5000)) < 0.9
-    mean, low, high = stratified_interval([few, many])
-    half = 1.96 * np.sqrt(few.var() / 100 + many.var() / 5000) / 2
-    assert mean == pytest.approx((few.mean() + many.mean()) / 2)
-    assert (low, high) == pytest.approx((mean - half, mean + half), abs=0.006)
-
-
-def test_strata_of_one_size_are_not_drawn_alike() -> None:
-    """Were they, two opposite strata would cancel in every draw."""
-    values = np.random.default_rng(7).random((1, 400)) < 0.5
-    assert np.ptp(stratified_interval([values, ~values])[1:]) > 0.05
-    assert np.corrcoef(bootstrap_means([values]), bootstrap_means([np.zeros_like(values), values]))[0, 1] < 0.1
-    assert bootstrap_means([values]) == pytest.approx(1 - bootstrap_means([~values])), "but two calls are paired"
-
-
-def test_one_draw_of_seeds_serves_all_strata() -> None:
-    """A good training is good in both directions: the spread between seeds does not average out."""
-    good_and_bad = np.broadcast_to(np.array([[0.2], [0.8]]), (2, 50))
-    assert stratified_interval([good_and_bad] * 4) == pytest.approx(bootstrap_interval(good_and_bad))
-
-
-def test_strata_need_the_same_seeds() -> None:
-    with pytest.raises(InputError, match=r"all strata need the same seeds, not \[1, 2\]"):
-        stratified_interval([np.zeros((1, 5)), np.zeros((2, 5))])
-    with pytest.raises(InputError, match="at least one stratum"):
-        stratified_interval([])
-
-
-def test_wrong_shapes() -> None:
-    with pytest.raises(InputError, match="same seeds and queries"):
-        paired_bootstrap(np.zeros((1, 5)), np.zeros((3, 5)))
-    with pytest.raises(InputError, match="shape"):
-        bootstrap_interval(np.zeros((1, 2, 3)))
-    with pytest.raises(InputError, match="shape"):
-        bootstrap_interval(np.zeros((2, 0)))
-
-
-def test_fast_enough_for_a_table() -> None:
-    values = np.random.default_rng(5).random((5, 5000)) < 0.7
-    bootstrap_interval(values)  # the draws of 5000 queries are made once
-    started = time.perf_counter()
-    for _ in range(5):
-        bootstrap_interval(values)
-    assert time.perf_counter() - started < 2.5
