@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mmr_kit.data.datasets import RetrievalDataset, load_dataset
+from mmr_kit.departures import departures as departures  # for the notebooks, as everything here
+from mmr_kit.departures import incidents as incidents
 from mmr_kit.errors import InputError
 from mmr_kit.experiments import METHODS, Evaluation, at_once, evaluate, ranking_incidents, train, training_record
 from mmr_kit.floor import FLOOR, Floor
@@ -33,7 +35,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 VARIED = ("train_images", "half_size", "negatives", "pooling", "mined_by")  # settings by which a fine-tuning differs from the paper's
-PUBLISHED_STEPS = {"CE": "100k", "BE": "30k", "JOINT": "60k"}
 Key = tuple[str, str, int]  # trained model ("CE", "BE", "JOINT"), data set, seed
 
 
@@ -86,33 +87,6 @@ def settings_of(parameters: Mapping[str, Any]) -> dict[str, Any]:
              "pretrain_steps", "alignment_steps", "evaluate_every", "dev_images")  # fmt: skip
     renamed = {name.removeprefix("multilingual_"): value for name, value in parameters.items()}
     return {name: renamed[name] for name in names if name in renamed}
-
-
-def departures(parameters: Mapping[str, Any], published_start: str = "OSCAR", recipes: Iterable[Recipe] = ()) -> list[str]:
-    """Notes that say how the training departs from the paper's, from a notebook's parameters, which of the recipes' models were not trained, and what went
-    wrong in the training of others."""
-    recipes = list(recipes)
-    of = {"be_learning_rate": 0, **{name.removeprefix("multilingual_"): value for name, value in parameters.items()}}
-    stages = [f"{of['pretrain_steps']} steps of contrastive and match pretraining" if of["pretrain_steps"] else "",
-              f"{of['alignment_steps']} steps of the triplet loss" if of["alignment_steps"] else ""]  # fmt: skip
-    pretraining = f", then {' and '.join(filter(None, stages))} on the same training images" if any(stages) else ""
-    dropped = f", {of['region_dropout']:.0%} of the region features dropped in training" if of["region_dropout"] else ""
-    released = dict.fromkeys(f"{recipe.method} on {recipe.dataset}" for recipe in recipes if not recipe.steps)
-    rate_of_be = f" (BE {of['be_learning_rate']:g})" if of["be_learning_rate"] else ""
-    precision = f", mixed precision {of['precision']}" if of.get("precision", "no") != "no" else ""
-    steps = {model: of[f"{model.lower()}_steps"] for model in PUBLISHED_STEPS if f"{model.lower()}_steps" in of}
-    return [f"Ours: {of['seeds']} seed(s); start: {of['start']} (the paper's: {published_start}){pretraining}.",
-            f"Steps: {', '.join(f'{model} {count}' for model, count in steps.items())}, learning rate {of['learning_rate']:g}{rate_of_be}, "
-            f"{of['batch_size']} pairs a step, {of['match_batch_size']} and as many replaced ones for CE{dropped}{precision}; "
-            f"the paper: {', '.join(PUBLISHED_STEPS[model] for model in steps)} steps at 2e-5 or 5e-5, 128 pairs, and for CE 128 replaced ones more.",
-            *([f"Released, not trained here: {', '.join(released)}."] if released else []),
-            *(f"{incident}." for incident in incidents(recipes))]  # fmt: skip
-
-
-def incidents(recipes: Iterable[Recipe]) -> list[str]:
-    """What went wrong in the trainings of these recipes so far, in words: that one was stopped early, or that memory ran out and batches were split."""
-    trained = [recipe for recipe in dict.fromkeys(recipes) if recipe.steps and recipe.folder().is_dir()]
-    return [f"{recipe.label}: {incident}" for recipe in trained for incident in training_record(recipe)["incidents"]]
 
 
 def make_evaluations(recipes: Mapping[Key, Recipe], methods: Iterable[str], galleries: Sequence[int] = (0,),

@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ from mmr_kit.models.miniature import write_checkpoints
 from mmr_kit.models.mining import Miner
 from mmr_kit.models.retrieval_model import RetrievalModel
 from mmr_kit.models.starts import word_tokenizer
+from mmr_kit.recipes import Recipe
 from mmr_kit.reporting import Results, headline, read_results
 from mmr_kit.reporting.figures import learning_curves as draw_curves
 from mmr_kit.reporting.tables import plain_table, side_by_side
@@ -145,7 +146,7 @@ def test_what_was_released_is_not_trained(recipes: dict[Any, Any], small_data: A
     parameters = {"seeds": 2, "start": "x", "pretrain_steps": 0, "alignment_steps": 0, "learning_rate": 0.1, "ce_steps": 2, "be_steps": 2, "joint_steps": 2,
                   "batch_size": 14, "match_batch_size": 14, "region_dropout": 0}  # fmt: skip
     assert departures(parameters, recipes=made.values())[2:] == [f"Released, not trained here: JOINT on {name}."]
-    assert len(departures(parameters, recipes=recipes.values())) == 2
+    assert [note.split(" is ")[0] for note in departures(parameters, recipes=recipes.values())[2:]] == ["A step of JOINT"]
     with pytest.raises(InputError, match="BE is to be trained for 0 steps; give at least 1"):
         make_recipes([name], str(start), {**STEPS, "BE": 0}, 1)
     results = Results("table1", "demo")
@@ -269,7 +270,7 @@ def test_settings_and_departures_come_from_the_parameters_of_a_notebook() -> Non
                   "region_dropout": 0.4, "precision": "bf16", "gradient_checkpointing": True}  # fmt: skip
     assert settings_of(parameters) == {"pretrain_steps": 300, "alignment_steps": 200, "learning_rate": 3e-4, "batch_size": 128, "match_batch_size": 64,
                                        "region_dropout": 0.4, "precision": "bf16", "gradient_checkpointing": True}
-    start, steps = departures(parameters, "M3P")
+    start, steps, joint = departures(parameters, "M3P")
     assert start == ("Ours: 3 seed(s); start: minilm (the paper's: M3P), then 300 steps of contrastive and match pretraining and 200 steps of the "
                      "triplet loss on the same training images.")  # fmt: skip
     assert "CE 8, BE 4, JOINT 6, learning rate 0.0003, 128 pairs" in steps
@@ -277,6 +278,49 @@ def test_settings_and_departures_come_from_the_parameters_of_a_notebook() -> Non
     plain = departures({**parameters, "pretrain_steps": 0, "alignment_steps": 0, "region_dropout": 0, "be_learning_rate": 5e-4})
     assert plain[0].endswith("start: minilm (the paper's: OSCAR).")
     assert "learning rate 0.0003 (BE 0.0005)" in plain[1]
+    assert "one update by both; the paper alternates" in joint
+    del parameters["joint_steps"]
+    assert not any("JOINT" in note for note in departures(parameters)), "as in ablations"
+
+
+def test_departures_tell_size_checkpoints_and_galleries_where_they_differ(recipes: dict[Any, Any]) -> None:
+    plain = {"seeds": 2, "start": "x", "pretrain_steps": 0, "alignment_steps": 0, "ce_steps": 2, "be_steps": 2, "joint_steps": 2, "region_dropout": 0, **SIZES}
+
+    def told(begin: str, only: Collection[Recipe] = (), **parameters: Any) -> list[str]:
+        return [note for note in departures(plain | parameters, recipes=only) if note.startswith(begin)]
+
+    (be,) = (recipe for recipe in recipes.values() if recipe.method == "BE" and not recipe.seed)
+    assert told("Size", [be]) == [], "not trained yet"
+    half = replace(be, half_size=True)
+    experiments.train([be, half])
+    count, width = (f"{experiments.training_record(be)['parameters']:,}", be.model().backbone.width)
+    paper = "the paper: OSCAR's, 12 layers, width 768, from BERT Base (110 million: Devlin et al., 2019)."
+    assert told("Size", [be, half]) == [f"Size: {be.model().backbone.config.num_hidden_layers} layers, width {width}, {count} parameters; {paper}"]
+    assert told("Size", [half]) == [], "half of the paper's is the paper's, too"
+    config = be.folder() / "transformer" / "config.json"
+    config.write_text(json.dumps(json.loads(config.read_text()) | {"num_hidden_layers": 12, "hidden_size": 768}))
+    assert told("Size", [be]) == []
+
+    (four,) = told("Checkpoints")
+    assert "scored four times in a training" in four
+    assert "(CE and JOINT on at most 6 of its images); of equal ones the last is kept. The paper: every 5,000 steps" in four
+    assert "scored every 5,000 steps, by" in told("Checkpoints", evaluate_every=5000)[0]
+    assert "scored four times in a training or every 30 steps, by" in told("Checkpoints", [be, replace(be, evaluate_every=30)])[0]
+
+    assert told("CE scores", ce_images=0, test_images=0) + told("Measured", ce_images=0, test_images=0) == []
+    (split,) = told("CE scores", ce_images=200, test_images=0)
+    assert "only on 200 images of the test split, drawn by a fixed seed; other methods are measured on all, and" in split
+    assert "measured on 1,000, and where they stand beside CE on the same 200, too" in told("CE scores", ce_images=200, test_images=1000)[0]
+    for parameters in ({"ce_images": 200}, {"ce_images": 200, "test_images": 200}):
+        assert "on 200 images of the test split, drawn by a fixed seed, as CE scores every pair; the paper" in told("Measured", **parameters)[0]
+    assert told("Measured", test_images=50)[0].startswith("Measured on 50 images of the test split, drawn by a fixed seed; the paper")
+
+
+def test_every_table_of_trained_models_tells_its_departures() -> None:
+    for notebook in sorted((Path(__file__).parents[1] / "notebooks").glob("*.ipynb")):
+        source = "".join("".join(cell["source"]) for cell in json.loads(notebook.read_text())["cells"] if cell["cell_type"] == "code")
+        if "make_recipes" in source and "publish(" in source:
+            assert "departures(parameters" in source, notebook.name
 
 
 def test_be_may_have_a_learning_rate_of_its_own_and_the_start_a_second_stage(recipes: dict[Any, Any], small_data: Any) -> None:

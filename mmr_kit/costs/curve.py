@@ -7,13 +7,16 @@ from collections.abc import Sequence
 
 import numpy as np
 import psutil
+import torch
 
 from mmr_kit.costs.progress import teller
 from mmr_kit.costs.queries import fitting, pair_throughputs
 from mmr_kit.costs.ways import Contestants, plain_search, published_search
 from mmr_kit.costs.workload import Sizes, build_collection, embeddings, temporary_folder
 from mmr_kit.errors import InputError
+from mmr_kit.models.packed import beside_int8
 from mmr_kit.reporting.search_costs import APPROXIMATE, FLOAT, INT8, PUBLISHED_SEARCH, Achieved, SearchCost
+from mmr_kit.reporting.timings import FAST, PUBLISHED
 from mmr_kit.retrieval.approximate import ApproximateIndex, recall_of
 from mmr_kit.retrieval.collection import Collection
 from mmr_kit.retrieval.latency import Search, search_times
@@ -21,6 +24,9 @@ from mmr_kit.retrieval.latency import Search, search_times
 WARM_UP = 2  # queries
 OFTEN = 10  # times as many queries of approximate search, which is quick, and apart from the others: they read the whole collection and leave cold caches
 MANY = 100  # queries of a search that is limited by arithmetic rather than by memory
+BOX = 6  # values of a region beside its features
+BYTES = {"no": 4, "bf16": 2, "fp16": 2, "int8": 1}  # of a weight
+KINDS = {"bf16": "bfloat16"}  # of the peaks of a `Machine`; of int8 there is none
 
 
 def search_costs(collections: Sequence[int], width: int, k: int, queries: int, probes: Sequence[int],
@@ -67,7 +73,8 @@ def found_of(rows: np.ndarray, exact: np.ndarray) -> float:
 def achieved(pair: Contestants, sizes: Sizes, items: int, k: int, batch: int, budget: float) -> list[Achieved]:
     """Operations in a second and per byte read, of one query's search, of MANY at once, and of the cross-encoder in both ways.
 
-    Bytes are the least that has to be read: the collection once, or the weights and the inputs once a batch. items: of the collection, in memory.
+    Both are what the way in question cannot do without: its operations, and the collection once, or the weights and the inputs once a batch, in the precision
+    in which it holds them. items: of the collection, in memory.
     """
     vectors = embeddings(items, sizes.width, 1)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
@@ -75,22 +82,35 @@ def achieved(pair: Contestants, sizes: Sizes, items: int, k: int, batch: int, bu
     collection, plain = Collection.of(vectors), plain_search(vectors)
     found = []
     for count in (1, MANY):
-        searches: dict[str, tuple[Search, int]] = {f"search, float32, {count} at once": (plain, 4), f"search, int8, {count} at once": (collection.search, 1)}
-        for name, (search, bytes_a_value) in searches.items():
+        for name, search in {"float32": plain, "int8": collection.search}.items():
             seconds = _median_seconds(search, asked[:count], k)
-            found.append(Achieved(name, 2 * count * items * sizes.width / seconds, 2 * count / bytes_a_value))
-    operations, weights = pair_operations(sizes), sum(4 * tensor.numel() for tensor in pair.published.model.backbone.transformer.encoder.parameters())
-    inputs = 4 * sizes.regions * (sizes.region_width + 6)
+            bytes_a_value = 4 if name == "float32" or collection.plain else 1  # a small collection is searched without codes
+            found.append(Achieved(f"search, {name}, {count} at once", 2 * count * items * sizes.width / seconds, 2 * count / bytes_a_value))
+    inputs, precision = 4 * sizes.regions * (sizes.region_width + BOX), pair.fast.precision
+    ways = {PUBLISHED: (pair_operations(sizes), weight_bytes(sizes), "float32"),
+            FAST: (pair_operations(sizes, first_only=True), weight_bytes(sizes, precision), KINDS.get(precision, "float32"))}  # fmt: skip
     for name, measured in pair_throughputs(pair, sizes, batch, budget).items():
-        found.append(Achieved(f"cross-encoder, {name}", operations / measured.per_unit.mean(), batch * operations / (weights + batch * inputs)))
+        operations, weights, kind = ways[name]
+        found.append(Achieved(f"cross-encoder, {name}", operations / measured.per_unit.mean(), batch * operations / (weights + batch * inputs), kind))
     return found
 
 
-def pair_operations(sizes: Sizes) -> float:
-    """Products and sums of the cross-encoder for one pair: the linear layers and the attention of every layer, and the projection of the regions."""
+def pair_operations(sizes: Sizes, first_only: bool = False) -> int:
+    """Products and sums of the cross-encoder for one pair: the linear layers and the attention of every layer, and the projection of the regions.
+
+    first_only: as the engine does it. The match head reads the first position alone, so in the last layer only that one attends to the others and passes
+    what follows (the projection of queries, keys and values is one product, of all positions).
+    """
     positions = sizes.tokens + sizes.regions
-    of_layer = 2 * positions * 12 * sizes.width**2 + 4 * positions**2 * sizes.width
-    return sizes.layers * of_layer + 2 * sizes.regions * (sizes.region_width + 6) * sizes.width
+    asking = positions * sizes.layers - (positions - 1) * first_only  # positions that attend, of all layers
+    linear = sizes.width**2 * (3 * positions * sizes.layers + 9 * asking)  # queries, keys, values; output, up and down
+    return 2 * linear + 4 * positions * asking * sizes.width + 2 * sizes.regions * (sizes.region_width + BOX) * sizes.width
+
+
+def weight_bytes(sizes: Sizes, precision: str = "no") -> int:
+    """Bytes of the weights that a batch of pairs reads: those of `pair_operations`, as the engine holds them in this precision (see `packed.Layer`)."""
+    wide, narrow = BYTES[precision], BYTES[beside_int8(precision, torch.device("cpu"), "int8")]
+    return sizes.layers * sizes.width**2 * ((3 + 4) * wide + (1 + 4) * narrow) + 4 * (sizes.region_width + BOX) * sizes.width
 
 
 def _index(collection: Collection, count: int, up_to: int) -> tuple[ApproximateIndex | None, str]:

@@ -105,7 +105,7 @@ class Contestants:
 
     device: str
     published: PublishedModel
-    fast: Model
+    fast: Engine
 
     @property
     def both(self) -> dict[str, Model]:

@@ -42,11 +42,13 @@ class SearchCost:
 
 @dataclass(frozen=True)
 class Achieved:
-    """What a job reached: operations in a second, and how many operations each byte serves that it has to read at least."""
+    """What a job reached: operations in a second, and how many operations each byte serves that it has to read at least. kind: of its products, of those that
+    `Machine.peaks` knows."""
 
     name: str
     speed: float
     intensity: float
+    kind: str = "float32"
 
 
 @dataclass(frozen=True)

@@ -104,8 +104,8 @@ def roofline_figure(machine: Machine, achieved: Sequence[Achieved]) -> Figure:
         for place, one in enumerate(achieved):
             look, marker = VARIANTS[1 + place % 3], MARKERS[place % len(MARKERS)]
             axis.plot(one.intensity, one.speed / 1e9, marker, color=look.color, **DOT)
-            share = one.speed / machine.allows(one.intensity)
-            handles.append(Line2D([], [], color=look.color, marker=marker, linewidth=0, label=f"{one.name} ({share:.0%} of the float32 limit)"))
+            share = one.speed / machine.allows(one.intensity, one.kind)
+            handles.append(Line2D([], [], color=look.color, marker=marker, linewidth=0, label=f"{one.name} ({share:.0%} of the {one.kind} limit)"))
         axis.set_xscale("log")
         axis.set_yscale("log")
         number_axis(axis.xaxis)

@@ -5,10 +5,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.flop_counter import FlopCounterMode
 
 from mmr_kit.cache import cache_dir
 from mmr_kit.costs import curve, queries
-from mmr_kit.costs.curve import achieved, pair_operations, search_costs
+from mmr_kit.costs.curve import achieved, pair_operations, search_costs, weight_bytes
 from mmr_kit.costs.evaluations import evaluations, work
 from mmr_kit.costs.growth import BE_TIMES, evaluation_growth, query_growth
 from mmr_kit.costs.machine import measure_machine
@@ -19,7 +21,7 @@ from mmr_kit.costs.workload import Sizes, captions, embeddings, images
 from mmr_kit.errors import InputError
 from mmr_kit.models.packed import is_fast
 from mmr_kit.reporting import Results
-from mmr_kit.reporting.timings import BE, CE, COOP
+from mmr_kit.reporting.timings import BE, CE, COOP, FAST
 from mmr_kit.retrieval.latency import Throughput
 from mmr_kit.retrieval.search import search
 
@@ -163,12 +165,35 @@ def test_approximate_search_finds_more_with_more_probes() -> None:
 def test_operations_of_a_pair_are_those_of_its_layers() -> None:
     """BERT-base: 85 million weights in the linear layers of the encoder, each used once a position."""
     sizes = Sizes()
-    assert pair_operations(sizes) == pytest.approx(2 * 62 * 12 * 12 * 768**2 + 12 * 4 * 62**2 * 768 + 2 * 50 * 2054 * 768)
+    assert pair_operations(sizes) == 2 * 62 * 12 * 12 * 768**2 + 12 * 4 * 62**2 * 768 + 2 * 50 * 2054 * 768
+    assert weight_bytes(sizes) == 4 * (12 * 12 * 768**2 + 2054 * 768)
+    assert weight_bytes(sizes, "bf16") == 2 * 12 * 12 * 768**2 + 4 * 2054 * 768
+
+
+def test_the_work_of_both_ways_is_the_work_that_they_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Counted by PyTorch while they do it, pooler and match head beside it. Fused kernels are unknown to the counter: the plain ones do the same work here."""
+    monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: False)
+    sizes = Sizes(layers=2, width=64, region_width=8, regions=9, tokens=12)  # long enough for the softmax not to be a product, too (see `packed.softmax`)
+    for name, model in contestants(sizes, "cpu").both.items():
+        texts, pictures = captions(4, sizes), images(4, sizes)
+        with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH):
+            model.score_pairs(texts, pictures)
+        head = 2 * (sizes.width**2 + 2 * sizes.width)
+        assert counter.get_total_flops() == 4 * (pair_operations(sizes, first_only=name == FAST) + head), name
+
+
+def test_what_was_reached_is_told_with_the_bytes_that_were_read(monkeypatch: pytest.MonkeyPatch) -> None:
     model = contestants(SIZES, "cpu")
     reached = achieved(model, SIZES, 500, 5, 4, 0.0)
     assert [one.name for one in reached[:2]] == ["search, float32, 1 at once", "search, int8, 1 at once"]
-    assert [one.intensity for one in reached[:4]] == [0.5, 2, 50, 200]
-    assert all(one.speed > 0 for one in reached)
+    assert [one.intensity for one in reached[:4]] == [0.5, 0.5, 50, 50], "so few are searched without codes"
+    assert all(one.speed > 0 and one.kind == "float32" for one in reached)
+    monkeypatch.setattr("mmr_kit.retrieval.collection.PLAIN_VALUES", 0)
+    model.fast.precision = "bf16"  # as it would be of a wide model on a processor with instructions for it
+    with_codes = achieved(model, SIZES, 5000, 5, 4, 0.0)
+    assert [one.intensity for one in with_codes[:4]] == [0.5, 2, 50, 200]
+    assert (with_codes[4].intensity, with_codes[4].kind, with_codes[5].kind) == (reached[4].intensity, "float32", "bfloat16")
+    assert with_codes[5].intensity > reached[5].intensity, "weights of two bytes"
 
 
 def test_a_machine_has_limits() -> None:

@@ -78,9 +78,9 @@ def test_the_roofline_is_memory_first_and_arithmetic_then() -> None:
     assert machine.allows(0.5) == 5e9
     assert machine.allows(1000) == 100e9
     assert machine.allows(1000, "bfloat16") == 200e9
-    fig = roofline_figure(machine, [Achieved("search", 4e9, 0.5), Achieved("cross-encoder", 50e9, 300)])
+    fig = roofline_figure(machine, [Achieved("search", 4e9, 0.5), Achieved("cross-encoder", 50e9, 300, "bfloat16")])
     labels = [text.get_text() for text in fig.legends[0].get_texts()]
-    assert labels[2:] == ["search (80% of the float32 limit)", "cross-encoder (50% of the float32 limit)"]
+    assert labels[2:] == ["search (80% of the float32 limit)", "cross-encoder (25% of the bfloat16 limit)"]
     results = Results("search_costs", "x")
     add_achieved(results, machine, [Achieved("search", 4e9, 0.5)])
     assert results.frame.set_index("method")["value"]["search"] == 4e9
