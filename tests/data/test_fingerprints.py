@@ -157,7 +157,8 @@ def test_a_corrected_manifest_is_other_data(small_data: Any) -> None:
         (small_data.folder / f"{split}.tsv").write_text("caption\timage_id\n" + "".join(rows))
     before, found = small_data.manifest.read_text(), {}
     for order in (("train", "dev", "test"), ("test", "dev", "train")):
-        files = ", ".join(f"{{path: {name}.tsv, format: tsv, language: en, split: {split}}}" for name, split in zip(("train", "dev", "test"), order, strict=True))
+        named = zip(("train", "dev", "test"), order, strict=True)
+        files = ", ".join(f"{{path: {name}.tsv, format: tsv, language: en, split: {split}}}" for name, split in named)
         small_data.manifest.write_text(before.replace("{path: captions.jsonl, format: jsonl, language: ''}", files))
         train = load_dataset(small_data.manifest, "train")
         found[train.fingerprint] = len(train.image_ids)
