@@ -259,7 +259,7 @@ def _columns(evaluation: Evaluation, table: str) -> dict[str, Any]:
     return columns
 
 
-def _spoken(languages: Sequence[str]) -> dict[str, str]:
+def _spoken(languages: Sequence[str]) -> dict[str, Any]:
     """The column of languages, and that no number of the paper, which are of English captions, stands beside those of others unless a notebook says so."""
     return {"language": "+".join(languages)} | ({} if tuple(languages) == ("en",) else {"paper_dataset": ""})
 
