@@ -19,6 +19,8 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from mmr_kit.errors import WRITING, InputError, wanted
+
 ENTRY = "entry.json"
 Stamp = tuple[int, ...]
 SECONDS_AT_A_LOCK = 60.0  # between two calls of `waiting`
@@ -29,6 +31,17 @@ def cache_dir() -> Path:
     checkout = Path(__file__).parents[1]
     usual = checkout / ".mmr_cache" if (checkout / "pyproject.toml").is_file() else Path.home() / ".cache" / "mmr_kit"
     return Path(os.environ.get("MMR_CACHE_DIR") or usual).resolve()
+
+
+def usable(folder: Path) -> Path:
+    """A folder of the cache, made where it is not there. Raises InputError where it cannot be made, or not be written to."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise wanted(error) or InputError(f"{error.filename}: {error.strerror}; {WRITING}") from None
+    return folder
 
 
 def identity_hash(identity: Any) -> str:
@@ -70,10 +83,10 @@ def cached(kind: str, identity: dict[str, Any], build: Callable[[Path], None], w
     """The finished folder for `identity`; where it is absent or altered, `build(temporary_folder)` makes it now.
 
     Two processes that ask for the same identity wait for one another; `waiting` is called now and then by the one that waits. `build` may use
-    `work_folder(kind, identity)` to keep what lets it resume.
+    `work_folder(kind, identity)` to keep what lets it resume. Raises InputError where the cache cannot be written to.
     """
     final = entry_folder(kind, identity)
-    final.parent.mkdir(parents=True, exist_ok=True)
+    usable(final.parent)
     with _locked(Path(f"{final}.lock"), waiting):
         for stale in final.parent.glob(f"{final.name}.*.tmp"):  # left by a process that was killed; we hold its lock
             shutil.rmtree(stale, ignore_errors=True)

@@ -186,6 +186,7 @@ def search(
     rerank: Annotated[Path | None, typer.Option(metavar="FOLDER", help="The model that reranks: CE or JOINT. By default the same one.")] = None,
     split: Annotated[str, typer.Option(metavar="SPLIT", help="Which images: train, dev or test.")] = "test",
     k: Annotated[int, typer.Option("-k", metavar="N", help="How many candidates to retrieve and rerank.")] = 20,
+    language: Annotated[list[str] | None, typer.Option(metavar="LANGUAGE", help="Of the captions printed: en (the default), de, ...; may be repeated.")] = None,
 ) -> None:
     """Find the images that fit a caption.
 
@@ -197,7 +198,7 @@ def search(
     from mmr_kit.models.retrieval_model import load_model
     from mmr_kit.retrieval.retrieve import search_images
 
-    gallery = load_dataset(dataset, split)
+    gallery = load_dataset(dataset, split, language or ["en"])
     retrieved, reranked = search_images(caption, load_model(model), gallery, k, load_model(rerank) if rerank else None)
     told: dict[str, str] = {}
     for described in gallery.captions:

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
 features_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Make region features of photographs.")
 SHOWN = 10  # skipped pictures that are printed; the file has all
-BATCH, GALLERY, CANDIDATES = 128, 200, 20  # what the notebooks take by default: pairs a step, images among which CE ranks, candidates
+# What the notebooks take by default: pairs a step, those of the match loss, images among which CE ranks, candidates.
+BATCH, MATCH_BATCH, GALLERY, CANDIDATES = 128, 64, 200, 20
 
 Detector = Annotated[str, typer.Option(metavar="NAME", help="Regions: what this object detector finds (a checkpoint's folder or hub id), else a grid.")]
 Threshold = Annotated[float, typer.Option(metavar="SCORE", help="Least score of a box of the detector.")]
@@ -93,15 +94,20 @@ def data_add(
     lines += [f"left out with their pictures: {added.left_out} captions"] if added.left_out else []
     lines += [f"without captions, and so no part of it: {added.uncaptioned} pictures"] if added.uncaptioned else []
     called = name if root and folder.resolve() == Path(root, name).resolve() else str(added.manifest.resolve())
-    print(shown("\n".join([*lines, f"{added.manifest}: {images} images, {added.captions} captions", *_next_step(called, folder, added.images)])))
+    lines += [f"{added.manifest}: {images} images, {added.captions} captions", *_next_step(called, folder, added.images, added.languages)]
+    print(shown("\n".join(lines)))
 
 
-def _next_step(called: str, folder: Path, images: dict[str, int]) -> list[str]:
-    """The command that computes Table 1 on a data set, with what its size asks for; none where a split is empty."""
-    if not all(images.values()):
+def _next_step(called: str, folder: Path, images: dict[str, int], languages: tuple[str, ...]) -> list[str]:
+    """The command that computes Table 1 on a data set, with what its size and languages ask for; none where a split is empty, or has nothing to compare."""
+    if not all(images.values()) or images["train"] < 2:
         return []
+    if not languages:
+        return ["next: give each image a caption in one and the same language, or each split captions in all languages; Table 1 needs either"]
     settings: dict[str, object] = {"datasets": called, "start": "scratch"}
+    settings |= {"languages": " ".join(languages)} if languages != ("en",) else {}
     settings |= {"batch_size": images["train"]} if images["train"] < BATCH else {}
+    settings |= {"match_batch_size": images["train"]} if images["train"] < MATCH_BATCH else {}
     settings |= {"ce_images": 0} if images["test"] < GALLERY else {}
     settings |= {"k": images["test"]} if images["test"] < CANDIDATES else {}
     parameters = [part for name, value in settings.items() for part in ("-p", f"{name}={value}")]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from mmr_kit.cache import cache_dir, usable
 from mmr_kit.data.manifests import in_data_dir, load_manifest
 from mmr_kit.errors import InputError, shown
 from mmr_kit.profiles import Scalar
@@ -22,9 +23,11 @@ def datasets_of(parameters: Mapping[str, Scalar]) -> list[str]:
 def check_needs(parameters: Iterable[Mapping[str, Scalar]]) -> None:
     """Print what is missing of the data sets and checkpoints that notebooks name in their parameters, and raise InputError if anything is.
 
-    Of checkpoints those count that lie in the data folder, "data:<folder>".
+    Of checkpoints those count that lie in the data folder, "data:<folder>". A cache that cannot be written to is told here, too.
     """
     parameters = list(parameters)
+    if parameters:
+        usable(cache_dir())
     datasets = dict.fromkeys(name for of_notebook in parameters for name in datasets_of(of_notebook))
     missing = {name: manifest for name in datasets if (manifest := load_manifest(name)).missing()}
     lines = [line for name, manifest in missing.items() for line in (*manifest.checklist(name), "")]

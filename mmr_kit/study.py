@@ -50,8 +50,10 @@ def make_recipes(datasets: Iterable[str], start: str, steps: Mapping[str, int], 
 
     pretrain_steps: of a pretraining on the same training images, for a start that never saw any; alignment_steps: of the triplet loss alone
     after it. Both are done now, by the first seed only. be_learning_rate: of BE, where it differs. A finished model that lies with the start (see
-    `released_model`) is taken over instead of trained, where the paper's own recipe is asked for. Raises InputError for less than one step.
+    `released_model`) is taken over instead of trained, where the paper's own recipe is asked for. Raises InputError for less than one step or seed.
     """
+    if seeds < 1:
+        raise InputError(f"seeds is {seeds}: a table needs at least 1")
     for model, count in steps.items():
         if count < 1:
             raise InputError(f"{model} is to be trained for {count} steps; give at least 1")
@@ -143,14 +145,18 @@ def measure_clip(results: Results, start: str, patches: Mapping[str, str], image
         measure(results, evaluations, method="CLIP", dataset=gallery.name, paper_dataset=gallery.paper_dataset)
 
 
-def measure_floor(results: Results, datasets: Iterable[str], galleries: Iterable[int] = (0,)) -> None:
-    """Add what a ridge regression reaches that was fitted to the training split of each data set (see `Floor`), on each gallery as `make_evaluations` does."""
+def measure_floor(results: Results, datasets: Iterable[str], galleries: Iterable[int] = (0,), languages: Sequence[str] = ("en",)) -> None:
+    """Add what a ridge regression reaches that was fitted to the training split of each data set (see `Floor`), on each gallery as `make_evaluations` does.
+
+    languages: of the captions."""
     for name in datasets:
-        floor = Floor(load_dataset(name, "train"), load_dataset(name, "dev"))
+        train, dev, test = (load_dataset(name, split, languages) for split in ("train", "dev", "test"))
+        floor = Floor(train, dev)
         for images in dict.fromkeys(galleries):
-            gallery = load_dataset(name).subset(images) if images else load_dataset(name)
+            gallery = test.subset(images) if images else test
             for ranking in bi_encode(floor, gallery).values():
-                results.add_rankings({0: ranking}, gallery, method=FLOOR, trained_on=name, n_items=_searched(gallery, ranking.direction))
+                results.add_rankings({0: ranking}, gallery, method=FLOOR, trained_on=name, n_items=_searched(gallery, ranking.direction),
+                                     **_spoken(languages))
 
 
 def match_losses(recipes: Iterable[Recipe]) -> tuple[np.ndarray, np.ndarray]:
@@ -218,13 +224,18 @@ def _columns(evaluation: Evaluation, table: str) -> dict[str, Any]:
     columns: dict[str, Any] = {
         "method": evaluation.method, "backbone": f"{kind}{HALF_SIZE}" if recipe.half_size else kind,
         "trained_on": f"{recipe.dataset}_{recipe.train_images}" if recipe.train_images else recipe.dataset, "k": evaluation.k if reranks else None,
-        "language": "+".join(evaluation.languages),
+        **_spoken(evaluation.languages),
     }  # fmt: skip
     if evaluation.distractors:
         columns |= {"dataset": replace(evaluation, distractors=()).data().name, "collection": " + ".join((evaluation.dataset, *evaluation.distractors))}
     if table == "table9":
         columns |= {"combination": evaluation.combination, "lambda": None if evaluation.combination == "none" else evaluation.weight}
     return columns
+
+
+def _spoken(languages: Sequence[str]) -> dict[str, Any]:
+    """The column of languages, and that no number of the paper, which are of English captions, stands beside those of others unless a notebook says so."""
+    return {"language": "+".join(languages)} | ({} if tuple(languages) == ("en",) else {"paper_dataset": ""})
 
 
 def _variant(evaluation: Evaluation, columns: Mapping[str, Any], table: str) -> str:

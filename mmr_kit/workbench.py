@@ -109,11 +109,11 @@ class Workbench:
     def beside(self, question: Question) -> tuple[str, str]:
         """The models that retrieve and that rerank in the question's method; for a method that has but one of them, the other is the one of SEP or of JOINT.
 
-        Raises InputError where there is none."""
+        "" where nothing can retrieve. Raises InputError where nothing can rerank."""
         retriever, reranker = METHODS[question.method]
         found = [name or next((other for other in (usual, "JOINT") if other in self.recipes), "") for name, usual in ((retriever, "BE"), (reranker, "CE"))]
-        if not all(found):
-            raise InputError(f"to say why, a model that embeds and one that scores pairs are needed; there is {', '.join(self.recipes)}")
+        if not found[1]:
+            raise InputError(f"to say why, a model that scores pairs is needed, CE or JOINT; there is {', '.join(self.recipes)}")
         return found[0], found[1]
 
     def explain(self, question: Question, caption: str, image_id: str) -> WordRegions:
@@ -121,15 +121,19 @@ class Workbench:
         return word_regions(self.model(self.beside(question)[1]), caption, self.data(question).regions[image_id])
 
     def react(self, question: Question, candidates: list[str], item: str, changed: str) -> list[Reaction]:
-        """What BE and CE say when the caption of the query and one of its answers is changed; places are among the candidates, which stay the same."""
+        """What BE (where there is one) and CE say when the caption of the query and one of its answers is changed; places are among the candidates, which stay
+        the same."""
         pairs = [self.pair(question, candidate) for candidate in candidates]
         everywhere = question.direction == "image_retrieval"  # where the caption is the query, every pair has it
         others = [(changed if everywhere or candidate == item else caption, image) for candidate, (caption, image) in zip(candidates, pairs, strict=True)]
         captions, images = [caption for caption, _ in pairs + others], [self.data(question).regions[image] for _, image in pairs + others]
         retriever, reranker = self.beside(question)
-        cosines = (self.engine(retriever).embed_texts(captions) * self.engine(retriever).embed_images(images)).sum(1)
+        said = [(reranker, "match", self.engine(reranker).score_pairs(captions, images))]
+        if retriever:
+            cosines = (self.engine(retriever).embed_texts(captions) * self.engine(retriever).embed_images(images)).sum(1)
+            said.insert(0, (retriever, "cosine", cosines))
         reactions = []
-        for model, score, values in ((retriever, "cosine", cosines), (reranker, "match", self.engine(reranker).score_pairs(captions, images))):
+        for model, score, values in said:
             halves = np.split(values, 2)
             rankings = (Ranking.from_scores(question.direction, [QUERY], [candidates], [half]) for half in halves)
             before, after = (Reading(float(half[candidates.index(item)]), ranking.candidate_ids[0].index(item) + 1)

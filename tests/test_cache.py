@@ -16,6 +16,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mmr_kit import cache
+from mmr_kit.costs.workload import temporary_folder
+from mmr_kit.data.datasets import load_dataset
+from mmr_kit.errors import InputError
 
 IDENTITY = {"method": "BE", "seed": 0}
 
@@ -57,6 +60,25 @@ def test_builds_once(folder: Path) -> None:
     assert build.count == 2
     assert cache.cached("rankings", IDENTITY, build) != entry
     assert build.count == 3
+
+
+def test_a_cache_that_cannot_be_written_to_is_refused_in_one_line(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder.write_text("a file")
+    with pytest.raises(InputError, match=rf"^{folder}/models: Not a directory; name a folder that may be written to \(MMR_CACHE_DIR"):
+        cache.cached("models", IDENTITY, Build())
+    for call in (temporary_folder().__enter__, lambda: load_dataset("smoke_a")):
+        with pytest.raises(InputError, match="name a folder that may be written to"):
+            call()
+    folder.unlink()
+    (folder / "models").mkdir(parents=True)
+
+    def refuse(*_: object, **named: object) -> None:
+        raise PermissionError(13, "Permission denied", str(named["dir"]))
+
+    monkeypatch.setattr(cache.tempfile, "TemporaryFile", refuse)  # root may write anywhere
+    with pytest.raises(InputError, match=rf"^{folder}/models: Permission denied; name a folder that may be written to \(MMR_CACHE_DIR"):
+        cache.cached("models", IDENTITY, Build())
+    assert leftovers(folder) == []
 
 
 @pytest.mark.parametrize("damage", [

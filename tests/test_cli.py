@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from mmr_kit import cli, notebooks
+from mmr_kit.data.datasets import load_dataset
 from mmr_kit.errors import InputError
 from mmr_kit.reporting import Results
 
@@ -189,4 +190,10 @@ def test_train_then_search(mmr: Mmr, tmp_path: Path) -> None:
     matches = [float(line.split()[1]) for line in lines]
     assert matches == sorted(matches, reverse=True)
     assert all("a-test-" in line for line in lines)
+    german = {caption.text for caption in load_dataset("smoke_a", "test", ["de"]).captions}
+    status, out, _ = mmr("search", "ein roter Stern", "--model", model, "--dataset", "smoke_a", "-k", 3, "--language", "de")
+    assert status == 0
+    assert [line.partition("  (")[2].removesuffix(")") in german for line in out.splitlines()[1:]] == [True] * 3
+    spanish = mmr.refused("search", "x", "--model", model, "--dataset", "smoke_a", "--language", "es")
+    assert "no captions in es in its test split; there are cs, de, en, fr" in spanish
     assert "not empty" in mmr.refused("train", "JOINT", "--dataset", "smoke_a", "--output", model)

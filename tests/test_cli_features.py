@@ -19,6 +19,7 @@ from mmr_kit.data.datasets import load_dataset
 from mmr_kit.data.regions import RegionStore
 from mmr_kit.experiments import Evaluation, evaluate, train
 from mmr_kit.models.extraction.store import Extraction
+from mmr_kit.profiles import NOTEBOOKS, declared_parameters
 from mmr_kit.recipes import Recipe
 from mmr_kit.retrieval.metrics import recall
 
@@ -126,10 +127,20 @@ def test_bad_input_gets_one_line(mmr: Mmr, photos: Path, tmp_path: Path, monkeyp
 
 def test_the_next_command_fits_the_size() -> None:
     large = {"train": 8000, "dev": 1000, "test": 1000}
-    assert cli_features._next_step("mine", Path("made"), large) == [
+    assert cli_features._next_step("mine", Path("made"), large, ("en",)) == [
         "next: mmr regenerate --only table1_main_results --results made/results -p datasets=mine -p start=scratch"]  # fmt: skip
-    assert "-p batch_size=8 -p ce_images=0 -p k=1" in cli_features._next_step("mine", Path("made"), {"train": 8, "dev": 1, "test": 1})[0]
-    assert cli_features._next_step("mine", Path("made"), large | {"dev": 0}) == []
+    small, = cli_features._next_step("mine", Path("made"), {"train": 8, "dev": 1, "test": 1}, ("de", "fr"))
+    assert small.endswith(" -p 'languages=de fr' -p batch_size=8 -p match_batch_size=8 -p ce_images=0 -p k=1")
+    assert cli_features._next_step("mine", Path("made"), large | {"train": 100}, ("en",))[0].endswith("-p start=scratch -p batch_size=100")
+    assert cli_features._next_step("mine", Path("made"), large | {"dev": 0}, ("en",)) == []
+    assert cli_features._next_step("mine", Path("made"), large | {"train": 1}, ("en",)) == [], "a batch of one has nothing to compare"
+    assert cli_features._next_step("mine", Path("made"), large, ())[0].startswith("next: give each image a caption in one and the same language")
+
+
+def test_the_next_command_leaves_out_what_the_notebook_takes_anyway() -> None:
+    declared = declared_parameters(NOTEBOOKS / "table1_main_results.ipynb")
+    names = ("batch_size", "match_batch_size", "ce_images", "k", "languages")
+    assert [declared[name] for name in names] == [cli_features.BATCH, cli_features.MATCH_BATCH, cli_features.GALLERY, cli_features.CANDIDATES, "en"]
 
 
 def test_from_photographs_to_recall(mmr: Mmr, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -122,6 +122,28 @@ def test_the_kept_model_is_the_one_with_the_best_dev_score(recipe: Recipe, small
     assert not cache.work_folder("models", recipe.identity()).exists()
 
 
+@pytest.mark.parametrize("languages", [("en", "de"), ("de", "en")])
+def test_the_dev_score_takes_another_language_where_an_image_has_no_caption_in_one(recipe: Recipe, small_data: Any, languages: tuple[str, ...]) -> None:
+    bare = {"dev-01": "de", "dev-02": "en", "dev-03": "de", "dev-04": "en"}
+    small_data.captions = [caption for caption in small_data.captions if bare.get(caption["image_id"]) != caption["language"]]
+    small_data.write_captions()
+    asked = []
+
+    class Listening:
+        def embed_texts(self, captions: list[str]) -> np.ndarray:
+            asked.extend(captions)
+            return np.eye(len(captions), 8, dtype=np.float32)
+
+        def embed_images(self, images: list[Any]) -> np.ndarray:
+            return np.eye(len(images), 8, dtype=np.float32)
+
+    score = recipes._dev_score(replace(recipe, method="BE", languages=languages))(Listening())  # type: ignore[arg-type]
+    assert score == 100, "a caption an image, in the images' order"
+    turns = [languages[row % 2] for row in range(8)]
+    turns[1:5] = ["en", "de", "en", "de"]
+    assert ["de" if " neben " in text else "en" for text in asked] == turns
+
+
 @pytest.mark.parametrize("dataset", ["its own", ""])
 def test_no_steps_take_a_start_over_as_it_is(recipe: Recipe, dataset: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """With its match head and whatever the seed; dev images are not needed, nor, where the training is not known, a data set."""
@@ -279,6 +301,9 @@ def test_a_child_of_other_code_trains_nothing(recipe: Recipe) -> None:
     ({"negatives": "hard"}, "choose 'batch', 'adaptive', 'refreshed' or a number"),
     ({"steps": -1}, "steps is -1: it must be above 0, or 0 for the start as it is"),
     ({"batch_size": -1}, "batch_size is -1"),
+    ({"batch_size": 1}, "batch_size is 1: a batch of one pair has nothing to compare it with; give at least 2"),
+    ({"match_batch_size": 1}, "match_batch_size is 1: a batch of one pair"),
+    ({"seed": -1}, "seed is -1: it must be at least 0"),
     ({"learning_rate": 0.0}, "learning_rate is 0.0"),
     ({"match_batch_size": 29}, "a batch of 29 distinct images was asked for, there are 28"),
     ({"train_images": 29}, "a subset of 29 images was asked for, there are 28"),

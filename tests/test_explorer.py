@@ -3,15 +3,18 @@
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import ipywidgets
+import nbformat
 import pytest
 
 import mmr_kit as kit
 from mmr_kit.errors import InputError
 from mmr_kit.explorer import Controls, Explorer
+from mmr_kit.profiles import NOTEBOOKS
 from mmr_kit.reporting.answers import Item
 from tests.reporting.test_answers import EVIL, Page
 
@@ -152,6 +155,35 @@ def test_without_a_cross_encoder_there_is_no_why(small_data: Any, make_model: An
     assert len(rows(controls)[0]) == 8
     assert "to say why" in controls.why.value
     assert controls.language.layout.display == controls.collection.layout.display == "none"
+
+
+def test_a_cross_encoder_alone(small_data: Any, make_model: Any, tmp_path: Path) -> None:
+    """There is nothing retrieved, so nobody moves; it says why all the same, and reacts to another word alone."""
+    make_model().save(tmp_path / "CE")
+    name = str(small_data.manifest)
+    explorer = kit.explore({("CE", name, 0): kit.Recipe("CE", name, str(tmp_path / "CE"), 0)}, k=5)
+    assert explorer.answer().retrieved is None
+    assert [axis.get_ylabel() for axis in explorer.figure().axes if axis.get_ylabel()] == ["CE"]
+    assert len(explorer.why().axes) == 2
+    controls = Controls(explorer)
+    assert [len(row) for row in rows(controls)] == [5]
+    controls.word.value = 1
+    controls.other.value = "goat"
+    page = Page(controls.why.value)
+    assert [head for head in ("cosine", "match") if head in page.text] == ["match"]
+    controls.direction.value = "text_retrieval"
+    assert [len(row) for row in rows(controls)] == [5]
+    assert "CE place" in controls.told.value or "CE not among" in controls.told.value
+
+
+@pytest.mark.parametrize("models", [("BE", "CE", "JOINT"), ("CE",), ("BE",)])
+def test_the_notebook_s_last_cell_holds_for_any_models(models: tuple[str, ...]) -> None:
+    """And for any method that a reader has chosen meanwhile."""
+    cell = nbformat.read(NOTEBOOKS / "01_explorer.ipynb", as_version=4).cells[-1].source
+    explorer = kit.explore({key: kit.Recipe(key[0], "smoke_a", "pictograms", 0) for key in KEYS if key[0] in models}, k=4, ce_images=10)
+    for method in explorer.bench.methods:
+        explorer.question = replace(explorer.question, method=method)
+        exec(cell, {"kit": kit, "explorer": explorer})
 
 
 def test_another_language_asks_for_the_same_picture(small_data: Any, make_model: Any, tmp_path: Path) -> None:

@@ -194,6 +194,16 @@ def test_bad_input_in_a_notebook_is_the_message_alone(kit: Kit) -> None:
     assert kit.files() == set()
 
 
+def test_a_cache_that_is_none_is_told_before_a_kernel_starts(kit: Kit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    kit.add("good", PARAMETERS, WRITE)
+    (tmp_path / "cache").write_text("a file")
+    monkeypatch.setenv("MMR_CACHE_DIR", str(tmp_path / "cache"))
+    kit.run(dry_run=True)
+    with pytest.raises(InputError, match=rf"^{tmp_path}/cache: File exists; name a folder that may be written to"):
+        kit.run()
+    assert kit.files() == set()
+
+
 def test_a_kernel_that_dies_is_told(kit: Kit) -> None:
     kit.add("dies", PARAMETERS, "import os, signal\nos.kill(os.getpid(), signal.SIGKILL)")
     with pytest.raises(NotebookError, match="process died"):

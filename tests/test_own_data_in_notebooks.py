@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import shlex
 import sys
 from pathlib import Path
 
@@ -70,3 +71,31 @@ def test_every_table_comes_out_of_data_of_ones_own(tmp_path: Path, monkeypatch: 
             if path.name.startswith("table"):
                 assert "none of the data sets stands beside one of the paper's Table" in told, path.name
     assert regenerate("smoke", names, named | PARAMETERS, results=tmp_path / "results") == 0
+
+
+@pytest.mark.slow
+def test_the_command_that_data_add_prints_computes_table_1(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """Of five photographs with German captions, some of which have English ones, too; the trainings cut short."""
+    monkeypatch.setenv("MMR_DATA_DIR", str(tmp_path / "data"))
+    monkeypatch.setenv("MMR_CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.setenv("MMR_WORKERS", "0")
+    table = photographs(tmp_path / "urlaub", 0)
+    rows = list(csv.reader(table.read_text(encoding="utf-8").splitlines()))
+    kept = list(dict.fromkeys(row[0] for row in rows[1:]))[:5]
+    rows = [row[:3] for row in rows if row[0] in ("image", *kept) and not (row[0] == kept[2] and row[2] == "en")]
+    with open(table, "w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows(rows)
+
+    def call(*arguments: str) -> str:
+        monkeypatch.setattr(sys, "argv", list(arguments))
+        with pytest.raises(SystemExit) as end:
+            cli.main()
+        assert not end.value.code
+        return capsys.readouterr().out
+
+    told = call("mmr", "data", "add", "urlaub", "--pictures", str(tmp_path / "urlaub"), "--captions", str(table)).splitlines()
+    assert "3 train, 1 dev, 1 test images" in told[-2]
+    call(*shlex.split(told[-1].removeprefix("next: ")), *(word for name in ("ce", "be", "joint") for word in ("-p", f"{name}_steps=2")))
+    rows_of = read_results(tmp_path / "data" / "urlaub" / "results" / "demo" / "table1_main_results.csv")
+    assert set(rows_of["language"]) == {"de"}
+    assert {"CE", "BE", "SEP+COOP", "JOINT+COOP", "floor"} <= set(rows_of["method"])

@@ -333,6 +333,27 @@ def test_be_may_have_a_learning_rate_of_its_own_and_the_start_a_second_stage(rec
     assert json.loads((Path(record["start"]) / "training.json").read_text())["recipe"]["method"] == "PRETRAINING"
 
 
+@pytest.mark.parametrize("seeds", [0, -1])
+def test_no_seeds_are_refused(seeds: int) -> None:
+    with pytest.raises(InputError, match=f"seeds is {seeds}: a table needs at least 1"):
+        make_recipes(["smoke_a"], "scratch", STEPS, seeds)
+
+
+def test_other_languages_have_columns_of_their_own_and_nothing_of_the_paper_beside(recipes: dict[Any, Any], small_data: Any) -> None:
+    """Whose numbers are of English captions."""
+    small_data.manifest.write_text(small_data.manifest.read_text().replace("source: a test", "source: a test, paper_dataset: Flickr30k 1k"))
+    name, be = str(small_data.manifest), {key: recipe for key, recipe in recipes.items() if key[0] == "BE"}
+    for languages, printed in ((("en",), True), (("de",), False), (("en", "de"), False)):
+        results = Results("table1", "demo")
+        measure(results, make_evaluations(be, ["BE"], languages=languages))
+        measure_floor(results, [name], languages=languages)
+        rows = results.frame
+        assert set(rows["language"]) == {"+".join(languages)}
+        assert rows["paper_value"].notna().any() == printed
+        assert set(rows[rows["direction"] == "image_retrieval"]["n_queries"]) == {8 * {"en": 2, "de": 1}[languages[0]] + 8 * (len(languages) - 1)}
+        assert results.paper_datasets == {"small": "Flickr30k 1k" if printed else ""}
+
+
 def test_want_of_memory_is_told_with_the_results(recipes: dict[Any, Any], small_data: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A batch that has no room is split, in training and in ranking; the departures and the provenance say so."""
     forward = Backbone.forward

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from transformers import BertConfig
 
-from mmr_kit.cache import cache_dir
+from mmr_kit.cache import cache_dir, usable
 from mmr_kit.data.regions import Regions
 from mmr_kit.errors import InputError
 from mmr_kit.models.oscar import Oscar
@@ -108,8 +108,7 @@ def chunks(count: int, width: int) -> Iterator[np.ndarray]:
 @contextmanager
 def temporary_folder() -> Iterator[Path]:
     """A folder in the cache that is gone afterwards, whatever happens."""
-    cache_dir().mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="costs.", suffix=".tmp", dir=cache_dir(), ignore_cleanup_errors=True) as folder:
+    with tempfile.TemporaryDirectory(prefix="costs.", suffix=".tmp", dir=usable(cache_dir()), ignore_cleanup_errors=True) as folder:
         yield Path(folder)
 
 

@@ -8,7 +8,8 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Callable, Collection
+from collections import Counter
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -31,7 +32,8 @@ Extract = Callable[[Path, Path, Collection[str]], list[Skipped]]
 
 @dataclass(frozen=True)
 class Added:
-    """A data set that was made: images of each split, captions, captions that were left out with their pictures, pictures that the csv does not name."""
+    """A data set that was made: images of each split, captions, captions that were left out with their pictures, pictures that the csv does not name, and
+    the languages in which all of it can be loaded (see `shared_languages`)."""
 
     manifest: Path
     images: dict[str, int]
@@ -39,6 +41,7 @@ class Added:
     left_out: int
     uncaptioned: int
     skipped: list[Skipped]
+    languages: tuple[str, ...]
 
 
 def add_dataset(name: str, pictures: Path, captions: Path, folder: Path, extract: Extract, *, language: str = "en", seed: int = 0,
@@ -70,7 +73,23 @@ def add_dataset(name: str, pictures: Path, captions: Path, folder: Path, extract
     split_of = {caption.image_id: caption.split for caption in kept}
     images = {split: list(split_of.values()).count(split) for split in SPLITS}
     uncaptioned = len(files.keys() - {caption.image_id for caption in described})
-    return Added(manifest, images, len(kept), len(described) - len(kept), uncaptioned, skipped)
+    return Added(manifest, images, len(kept), len(described) - len(kept), uncaptioned, skipped, shared_languages(kept))
+
+
+def shared_languages(captions: Sequence[Caption]) -> tuple[str, ...]:
+    """The language in which each image has a caption: English, else the one of most captions. Where there is none, all that each split has, if each image has
+    a caption in one of them; else none."""
+    languages_of: dict[str, set[str]] = {}
+    of_split: dict[str, set[str]] = {}
+    for caption in captions:
+        languages_of.setdefault(caption.image_id, set()).add(caption.language)
+        of_split.setdefault(caption.split, set()).add(caption.language)
+    usual = [language for language, _ in Counter(caption.language for caption in captions).most_common()]
+    of_all = [language for language in usual if all(language in found for found in languages_of.values())]
+    if of_all:
+        return ("en",) if "en" in of_all else (of_all[0],)
+    shared = [language for language in usual if all(language in found for found in of_split.values())]
+    return tuple(shared) if all(found.intersection(shared) for found in languages_of.values()) else ()
 
 
 def _free(name: str, folder: Path) -> Path:

@@ -113,6 +113,15 @@ def test_merging_changes_collections_only(smoke: RetrievalDataset) -> None:
         smoke.merged(smoke)
 
 
+def test_captions_of_the_same_id_are_not_merged(small_data: Any, tmp_path: Path) -> None:
+    """Where each image has another name, and captions are numbered alike: one would be taken for the other."""
+    dataset = load_dataset(small_data.manifest)
+    captions = [replace(caption, image_id=f"b-{caption.image_id}") for caption in dataset.captions]
+    renamed = replace(dataset, image_ids=[f"b-{name}" for name in dataset.image_ids], captions=captions)
+    with pytest.raises(InputError, match=r"small \+ small: caption 'test-00-en-0' occurs in two of the merged data sets; .* an image_prefix"):
+        dataset.merged(renamed)
+
+
 @pytest.fixture
 def in_folds(small_data: Any) -> RetrievalDataset:
     """Eight test images in three folds."""

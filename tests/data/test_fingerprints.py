@@ -148,3 +148,18 @@ def test_data_are_told_apart_by_manifest_and_content(small_data: Any) -> None:
     assert data_identity([name, "smoke_a", "mscoco"]) == first
     with pytest.raises(InputError, match="no data set 'nothing'"):
         data_identity(["nothing"])
+
+
+def test_a_corrected_manifest_is_other_data(small_data: Any) -> None:
+    """The same files, of which the manifest had taken one split for another: models trained on the wrong one must not stand for those of the right one."""
+    for split in ("train", "dev", "test"):
+        rows = [f"{caption['text']}\t{caption['image_id']}\n" for caption in small_data.captions if caption["split"] == split]
+        (small_data.folder / f"{split}.tsv").write_text("caption\timage_id\n" + "".join(rows))
+    before, found = small_data.manifest.read_text(), {}
+    for order in (("train", "dev", "test"), ("test", "dev", "train")):
+        named = zip(("train", "dev", "test"), order, strict=True)
+        files = ", ".join(f"{{path: {name}.tsv, format: tsv, language: en, split: {split}}}" for name, split in named)
+        small_data.manifest.write_text(before.replace("{path: captions.jsonl, format: jsonl, language: ''}", files))
+        train = load_dataset(small_data.manifest, "train")
+        found[train.fingerprint] = len(train.image_ids)
+    assert list(found.values()) == [28, 8]

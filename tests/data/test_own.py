@@ -16,7 +16,7 @@ from PIL import Image
 from mmr_kit.data.captions import SPLITS, Caption
 from mmr_kit.data.datasets import load_dataset
 from mmr_kit.data.manifests import list_manifests, load_manifest
-from mmr_kit.data.own import add_dataset, draw_splits, read_caption_table
+from mmr_kit.data.own import add_dataset, draw_splits, read_caption_table, shared_languages
 from mmr_kit.data.pictures import Skipped, list_pictures
 from mmr_kit.data.regions import Regions, write_region_store
 from mmr_kit.errors import InputError
@@ -265,3 +265,20 @@ def test_a_manifest_elsewhere_finds_its_files_in_the_data_folder(tmp_path: Path,
     monkeypatch.delenv("MMR_DATA_DIR")
     with pytest.raises(InputError, match=r"set MMR_DATA_DIR to the folder that holds captions\.jsonl"):
         load_manifest(alone).data_dir()
+
+
+@pytest.mark.parametrize(("captions", "languages"), [
+    ("train:en dev:en test:en", ("en",)),
+    ("train:de train:de+en dev:de+en test:de", ("de",)),
+    ("train:de+de+en dev:de+en test:en+de", ("en",)),
+    ("train:de+fr+fr dev:fr+de test:fr+de", ("fr",)),
+    ("train:de+de train:en dev:en dev:de test:de test:en", ("de", "en")),
+    ("train:en train:fr dev:en test:en", ()),
+    ("train:en dev:de test:en", ()),
+])  # fmt: skip
+def test_languages_in_which_all_can_be_loaded(captions: str, languages: tuple[str, ...]) -> None:
+    made = []
+    for number, image in enumerate(captions.split()):
+        split, _, spoken = image.partition(":")
+        made += [Caption(f"{number}#{place}", str(number), language, "a text", split) for place, language in enumerate(spoken.split("+"))]
+    assert shared_languages(made) == languages

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from transformers import AlbertConfig, AlbertModel, BertConfig, BertModel, DistilBertConfig, DistilBertModel
+from transformers import AlbertConfig, AlbertModel, BertConfig, BertModel, DistilBertConfig, DistilBertModel, RobertaConfig, RobertaModel
 
 from mmr_kit.data.regions import Regions
 from mmr_kit.errors import InputError
@@ -79,6 +79,23 @@ def test_a_start_with_few_positions_takes_short_texts(tmp_path: Path) -> None:
     backbone = Oscar.from_language_model(str(language_model(tmp_path, bert(max_position_embeddings=9))), region_width=8)
     assert backbone.max_tokens == 9
     assert RetrievalModel(backbone).embed_texts(["a dog runs " * 30]).shape == (1, 16)
+
+
+def test_positions_of_a_roberta_are_its_own(tmp_path: Path) -> None:
+    """It counts them from the row behind that of padding; two rows are none of a text's, so it takes two tokens less. Read again, it is the same."""
+    torch.manual_seed(1)
+    start = RobertaModel(RobertaConfig(vocab_size=12, hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=24, initializer_range=0.5,
+                                       max_position_embeddings=11, type_vocab_size=1)).eval()  # fmt: skip
+    backbone = Oscar.from_language_model(str(language_model(tmp_path / "start", start)), region_width=8)
+    assert backbone.max_tokens == 9
+    RetrievalModel(backbone).save(tmp_path / "saved")
+    captions = ["a dog", "a dog runs behind the cat", "a dog runs " * 30]
+    for model in (RetrievalModel(backbone).eval(), RetrievalModel.load(tmp_path / "saved")):
+        for caption, ids in zip(captions, model.backbone.token_ids(captions), strict=True):
+            with torch.no_grad():
+                expected = start(input_ids=torch.tensor([ids])).last_hidden_state.mean(1).numpy()
+            assert np.abs(model.embed_texts([caption], normalize=False) - expected).max() < 1e-5
+        assert np.isfinite(model.embed_texts(captions)).all()
 
 
 def test_models_of_another_build_are_refused(tmp_path: Path) -> None:

@@ -241,6 +241,16 @@ def test_damage_is_refused_by_name(make_kind: MakeKind, tmp_path: Path, kind: st
     assert not (folder / "made").exists(), "nothing in a pickle is run"
 
 
+@pytest.mark.parametrize("limit", [0, -1, "70", None, 10**30, 1.5])
+@pytest.mark.parametrize("name", ["max_seq_length", "max_image_seq_len"])
+def test_limits_that_are_none_are_named_with_their_file(make_kind: MakeKind, tmp_path: Path, name: str, limit: object) -> None:
+    folder = release(make_kind("oscar"), tmp_path)
+    change("0_OSCAR/sentence_bert_config.json", lambda limits: limits.update({name: limit}))(folder)
+    with pytest.raises(InputError, match=rf"{folder}/0_OSCAR/sentence_bert_config\.json: {name} is .*, not a number from 1") as error:
+        load_model(folder)
+    assert "\n" not in str(error.value)
+
+
 def test_other_sources_are_left_to_the_caller(make_kind: MakeKind, tmp_path: Path) -> None:
     assert read_model(str(tmp_path)) is None
     assert read_model(str(tmp_path / "nothing")) is None

@@ -184,6 +184,17 @@ def test_a_damaged_checkpoint_is_not_used(make_model: MakeModel, small: Retrieva
     assert equal(weights(disturbed), weights(undisturbed))
 
 
+def test_each_training_has_its_own_precision(make_model: MakeModel, small: RetrievalDataset, tmp_path: Path) -> None:
+    """Also of several in one process, in any order."""
+    trained: dict[str, list[dict[str, torch.Tensor]]] = {"no": [], "bf16": []}
+    for number, precision in enumerate(("no", "bf16", "no", "bf16")):
+        model = make_model()
+        train(objective("CE", model, small), Schedule(2, 1e-2, 2, precision=precision), a_score, tmp_path / str(number), silent)
+        trained[precision].append(weights(model))
+    assert all(equal(*of_precision) for of_precision in trained.values())
+    assert not equal(trained["no"][0], trained["bf16"][0])
+
+
 def test_a_checkpoint_holds_no_code(make_model: MakeModel, small: RetrievalDataset, tmp_path: Path) -> None:
     """A checkpoint that would run code when it is read is not read, even with a right hash before it."""
     import hashlib

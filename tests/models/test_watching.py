@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -80,6 +81,16 @@ def test_gradients_that_are_not_finite_are_noticed_before_the_step() -> None:
     assert Watch({}).see({"loss": 1.0}, float("inf")) == "the gradient is inf"
 
 
+@pytest.mark.parametrize("losses", [[0.3] * 30 + [0.69] * 100, [0.69] * 30 + [5.0] * 100])
+def test_a_watch_goes_on_where_another_was(losses: list[float]) -> None:
+    step, reason = seen(COIN, losses)
+    for place in (25, 45, step - 1):
+        before, after = Watch(COIN), Watch(COIN)
+        assert not any(before.see({"loss": loss}, 1.0) for loss in losses[:place])
+        after.load_state(json.loads(json.dumps(before.state())))
+        assert [after.see({"loss": loss}, 1.0) for loss in losses[place:step]] == [""] * (step - 1 - place) + [reason]
+
+
 def score(_: RetrievalModel) -> float:
     return 1.0
 
@@ -130,6 +141,24 @@ def test_a_collapse_ends_the_training(make_model: MakeModel, small: RetrievalDat
     ended = train(make("BE", model, small), Schedule(200, 1e-4, 10), score, tmp_path, spoiling(model, 12, with_equal_embeddings))
     incident, = ended.incidents
     assert incident.startswith("stopped at step 62 of 200: the triplet loss has stayed at 0.2, twice the margin, for 50 steps")
+
+
+def test_an_interruption_does_not_put_off_the_end(make_model: MakeModel, small: RetrievalDataset, tmp_path: Path) -> None:
+    """Of the 50 steps of a collapse, those before the interruption count."""
+
+    def interrupted(point: dict[str, Any]) -> None:
+        spoiling(model, 12, with_equal_embeddings)(point)
+        if point["step"] == 45:
+            raise KeyboardInterrupt
+
+    model = make_model(shape="post")
+    with pytest.raises(KeyboardInterrupt):
+        train(make("BE", model, small), Schedule(200, 1e-4, 10), score, tmp_path, interrupted)
+    model = make_model(shape="post")
+    with torch.no_grad():
+        with_equal_embeddings(model)
+    ended = train(make("BE", model, small), Schedule(200, 1e-4, 10), score, tmp_path, lambda point: None)
+    assert [incident.partition(":")[0] for incident in ended.incidents] == ["stopped at step 62 of 200"]
 
 
 def test_a_learning_rate_that_is_far_too_high_is_named(make_model: MakeModel, small: RetrievalDataset, tmp_path: Path) -> None:
