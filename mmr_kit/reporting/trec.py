@@ -117,7 +117,7 @@ def read_qrels(path: Path) -> dict[str, set[str]]:
 def _write(path: Path, lines: list[str]) -> None:
     """Gzip without time stamp or file name: equal content gives equal bytes."""
     buffer = io.BytesIO()
-    with gzip.GzipFile(filename="", mode="wb", fileobj=buffer, mtime=0, compresslevel=9) as file:
+    with gzip.GzipFile(filename="", mode="wb", fileobj=buffer, mtime=0, compresslevel=7) as file:
         file.write("".join(lines).encode())
     atomic_write(path, buffer.getvalue())
 
