@@ -27,8 +27,9 @@ from mmr_kit.errors import InputError
 from mmr_kit.notebooks import NotebookError, regenerate, tasks
 from mmr_kit.profiles import NOTEBOOKS, declared_parameters, find_profiles, load_profile
 from mmr_kit.reporting import read_results
-from mmr_kit.reporting.checks import CheckFailed, check_reference
+from mmr_kit.reporting.checks import CheckFailed
 from mmr_kit.reporting.provenance import git_state
+from tests.references import check_reference
 
 Nbval = Callable[..., subprocess.CompletedProcess[str]]  # see conftest.py
 PARAMETERS = 'results_dir = ""\nprofile = ""\nsteps = 3\nrate = 0.1\nname = "x"\nfast = True'
@@ -473,7 +474,7 @@ def test_notebook_passes_nbval_under_the_smoke_profile(path: Path, tmp_path: Pat
     reference = REFERENCES / features / f"{path.stem}.csv"
     assert any(REFERENCES.glob(f"*/{reference.name}")) == (results / reference.name).exists(), "a reference of one kind of processor at least"
     if reference.exists():
-        check_reference(read_results(results / reference.name), str(reference), POINTS)
+        check_reference(read_results(results / reference.name), reference, POINTS)
     elif (results / reference.name).exists():
         warnings.warn(f"not compared: no {reference}; add this run's csv, so that numbers that move on processors of this kind are noticed", stacklevel=1)
 
@@ -502,10 +503,10 @@ def test_nbval_fails_on_a_broken_metric(tmp_path: Path, nbval: Nbval) -> None:
 def test_a_number_that_moved_is_noticed(tmp_path: Path) -> None:
     reference = next(REFERENCES.glob("*/table1_main_results.csv"))
     rows = read_results(reference)
-    check_reference(rows, str(reference), POINTS)
+    check_reference(rows, reference, POINTS)
     rows.loc[3, "value"] = rows.loc[3, "value"] - POINTS - 0.1
     with pytest.raises(CheckFailed, match="the reference run has"):
-        check_reference(rows, str(reference), POINTS)
+        check_reference(rows, reference, POINTS)
 
 
 def test_the_runner_and_the_command_line_are_not_part_of_an_identity() -> None:

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pandas as pd
 
-from mmr_kit.reporting.rows import COLUMNS, FINDINGS, OF_MACHINE, read_results
 from mmr_kit.reporting.trec import read_qrels, read_run
 
 
@@ -39,26 +38,3 @@ def check_runs(rows: pd.DataFrame, folder: Path) -> None:
             if abs(recomputed - row["value"]) > 1e-9:
                 raise CheckFailed(f"{run}: {row['metric']} recomputed from the run is {recomputed}, the table says {row['value']}")
     print("every number recomputed from its run file: ok")
-
-
-def check_reference(rows: pd.DataFrame, reference: str, tolerance: float) -> None:
-    """Compare with the csv of an earlier run, number by number, in points; raises CheckFailed. Without a reference there is nothing to compare.
-
-    Times and whatever else measures the machine (OF_MACHINE) are left out.
-    """
-    if reference:
-        rows = rows[~rows["metric"].str.endswith(OF_MACHINE)]
-        keys = [name for name in COLUMNS if name not in FINDINGS and name != "profile"]
-        earlier = read_results(Path(reference))
-        both = rows.merge(earlier[~earlier["metric"].str.endswith(OF_MACHINE)], on=keys, how="outer", suffixes=("", "_reference"), indicator=True)
-        lonely = both[both["_merge"] != "both"]
-        if len(lonely):
-            raise CheckFailed(f"{len(lonely)} numbers are in this run or in {reference} only, the first: {lonely.iloc[0][keys].to_dict()}")
-        apart = (both["value"] - both["value_reference"]).abs().to_numpy()
-        if not (apart <= tolerance).all():
-            worst = both.iloc[int(apart.argmax())]
-            raise CheckFailed(
-                f"{worst['method']} {worst['dataset']} {worst['direction']} {worst['metric']}: {worst['value']:.2f}, the reference run has "
-                f"{worst['value_reference']:.2f}; {tolerance:g} points are allowed ({(apart > tolerance).sum()} numbers differ by more)"
-            )
-    print("the reference run, where one was given: ok")

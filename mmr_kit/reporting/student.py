@@ -5,11 +5,6 @@ from __future__ import annotations
 import math
 
 
-def t_inside(t: float, df: int) -> float:
-    """P(|T| < t), t >= 0, by the finite series of Abramowitz and Stegun, 26.7.3 (odd df) and 26.7.4 (even df)."""
-    return _inside(math.atan(t / math.sqrt(df)), df)
-
-
 def t_quantile(outside: float, df: int) -> float:
     """The t with P(|T| > t) = outside, 0 < outside < 1, df >= 1: by halving the angle arctan(t / sqrt(df))."""
     low, high = 0.0, math.pi / 2
@@ -20,6 +15,7 @@ def t_quantile(outside: float, df: int) -> float:
 
 
 def _inside(angle: float, df: int) -> float:
+    """P(|T| < t) for angle = arctan(t / sqrt(df)), by the finite series of Abramowitz and Stegun, 26.7.3 (odd df) and 26.7.4 (even df)."""
     odd, cosine = df % 2, math.cos(angle)
     term = cosine if odd else 1.0
     total = term if df > 1 else 0.0
