@@ -37,8 +37,11 @@ def usable(folder: Path) -> Path:
     """A folder of the cache, made where it is not there. Raises InputError where it cannot be made, or not be written to."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
+        try:
+            tempfile.TemporaryFile(dir=folder).close()
+        except OSError as error:
+            error.filename = str(folder)  # not that of a file that never was
+            raise
     except OSError as error:
         raise wanted(error) or InputError(f"{error.filename}: {error.strerror}; {WRITING}") from None
     return folder

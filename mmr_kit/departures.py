@@ -48,8 +48,7 @@ def _finished(recipes: Iterable[Recipe]) -> list[Recipe]:
 def _joint_steps(steps: Mapping[str, int], recipes: Sequence[Recipe]) -> str:
     if "JOINT" not in steps or (recipes and not any(recipe.method == "JOINT" and recipe.steps for recipe in recipes)):
         return ""
-    return ("A step of JOINT is a batch of each loss and one update by both; the paper alternates between the losses, and does not say whether its 60k steps "
-            "count both (its authors' released code does, by default: a step there is a batch and an update of each).")  # fmt: skip
+    return "A step of JOINT is one update by a batch of each loss; the paper alternates between the losses, and leaves open whether its 60k steps count both."
 
 
 def _size(recipes: Sequence[Recipe], published_start: str) -> str:
@@ -72,17 +71,17 @@ def _checkpoints(of: Mapping[str, Any], models: Sequence[str], recipes: Sequence
         return ""
     intervals = dict.fromkeys([recipe.evaluate_every for recipe in recipes if recipe.steps] or [of.get("evaluate_every", 0)])
     every = " or ".join(f"every {steps:,} steps" if steps else "four times in a training" for steps in intervals)
-    few = " and ".join(model for model in models if model != "BE")
-    return (f"Checkpoints are scored {every}, by mean R@1 on the dev split with one caption an image ({few} on at most {of['dev_images']} of its images); of "
-            "equal ones the last is kept. The paper: every 5,000 steps, the best on the dev split.")  # fmt: skip
+    trained = [model for model in models if not recipes or any(recipe.method == model and recipe.steps for recipe in recipes)]
+    few = " and ".join(model for model in trained if model != "BE")
+    on = f" ({few}: {of['dev_images']} images)" if few else ""
+    return f"Checkpoints: the last of the best, scored {every} by R@1 on the dev split, one caption an image{on}; the paper: the best, every 5,000 steps."
 
 
 def _galleries(of: Mapping[str, Any]) -> str:
-    few, others = of.get("ce_images", 0), of.get("test_images", 0) or 0
+    few, others = of.get("ce_images", 0), of.get("test_images", 0)
     if not few and not others:
         return ""
-    drawn, paper = "of the test split, drawn by a fixed seed", "the paper measures all methods on all 1,000 or 5,000."
+    paper = "the paper: all methods on all images."
     if "test_images" in of and few and few != others:
-        return (f"CE scores every pair, so only on {few:,} images {drawn}; other methods are measured on {f'{others:,}' if others else 'all'}, and where they "
-                f"stand beside CE on the same {few:,}, too; {paper}")  # fmt: skip
-    return f"Measured on {few or others:,} images {drawn}{', as CE scores every pair' if few else ''}; {paper}"
+        return f"Galleries: CE, which scores every pair, on {few:,} images of the test split, others on {f'{others:,}' if others else 'all'}; {paper}"
+    return f"Gallery: {few or others:,} images of the test split{', as CE scores every pair' if few else ''}; {paper}"

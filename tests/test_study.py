@@ -278,7 +278,7 @@ def test_settings_and_departures_come_from_the_parameters_of_a_notebook() -> Non
     plain = departures({**parameters, "pretrain_steps": 0, "alignment_steps": 0, "region_dropout": 0, "be_learning_rate": 5e-4})
     assert plain[0].endswith("start: minilm (the paper's: OSCAR).")
     assert "learning rate 0.0003 (BE 0.0005)" in plain[1]
-    assert "one update by both; the paper alternates" in joint
+    assert "one update by a batch of each loss; the paper alternates" in joint
     del parameters["joint_steps"]
     assert not any("JOINT" in note for note in departures(parameters)), "as in ablations"
 
@@ -302,18 +302,19 @@ def test_departures_tell_size_checkpoints_and_galleries_where_they_differ(recipe
     assert told("Size", [be]) == []
 
     (four,) = told("Checkpoints")
-    assert "scored four times in a training" in four
-    assert "(CE and JOINT on at most 6 of its images); of equal ones the last is kept. The paper: every 5,000 steps" in four
-    assert "scored every 5,000 steps, by" in told("Checkpoints", evaluate_every=5000)[0]
-    assert "scored four times in a training or every 30 steps, by" in told("Checkpoints", [be, replace(be, evaluate_every=30)])[0]
+    assert "the last of the best, scored four times in a training by" in four
+    assert four.endswith("one caption an image (CE and JOINT: 6 images); the paper: the best, every 5,000 steps.")
+    assert "scored every 5,000 steps by" in told("Checkpoints", evaluate_every=5000)[0]
+    (of_be,) = told("Checkpoints", [be, replace(be, evaluate_every=30)])
+    assert "scored four times in a training or every 30 steps by R@1 on the dev split, one caption an image; the paper" in of_be, "no other was trained"
 
-    assert told("CE scores", ce_images=0, test_images=0) + told("Measured", ce_images=0, test_images=0) == []
-    (split,) = told("CE scores", ce_images=200, test_images=0)
-    assert "only on 200 images of the test split, drawn by a fixed seed; other methods are measured on all, and" in split
-    assert "measured on 1,000, and where they stand beside CE on the same 200, too" in told("CE scores", ce_images=200, test_images=1000)[0]
+    assert told("Galler", ce_images=0, test_images=0) == []
+    whole = "the paper: all methods on all images."
+    assert told("Galler", ce_images=200, test_images=0) == [f"Galleries: CE, which scores every pair, on 200 images of the test split, others on all; {whole}"]
+    assert "others on 1,000; " in told("Galler", ce_images=200, test_images=1000)[0]
     for parameters in ({"ce_images": 200}, {"ce_images": 200, "test_images": 200}):
-        assert "on 200 images of the test split, drawn by a fixed seed, as CE scores every pair; the paper" in told("Measured", **parameters)[0]
-    assert told("Measured", test_images=50)[0].startswith("Measured on 50 images of the test split, drawn by a fixed seed; the paper")
+        assert told("Galler", **parameters) == [f"Gallery: 200 images of the test split, as CE scores every pair; {whole}"]
+    assert told("Galler", test_images=50) == [f"Gallery: 50 images of the test split; {whole}"]
 
 
 def test_every_table_of_trained_models_tells_its_departures() -> None:

@@ -30,15 +30,18 @@ class Interval(NamedTuple):
 def by_image(values: np.ndarray, images: Sequence[str]) -> np.ndarray:
     """Values of queries (seeds, queries, ...) taken together for each image, float (seeds, images, ...), images in the order of their ids.
 
-    images: the image of each query. The values of an image's queries are summed, and the sums scaled so that the mean over images is the mean over queries,
-    whether all images have equally many queries or not.
+    images: the image of each query. Where all have equally many queries, what stands for an image is the mean of its queries. Else it is the linearised ratio
+    of the sums to the numbers of queries: an image with more queries weighs more, the mean over images stays the mean over queries, and that a resample draws
+    more or fewer queries is no source of chance.
     """
     ids, rows = np.unique(np.asarray(images), return_inverse=True)
     if len(rows) != values.shape[1]:
         raise InputError(f"{len(rows)} images were given for {values.shape[1]} queries")
-    order = np.argsort(rows, kind="stable")
+    values, order, share = np.asarray(values, dtype=np.float64), np.argsort(rows, kind="stable"), len(ids) / len(rows)
     starts = np.flatnonzero(np.diff(rows[order], prepend=-1))
-    return np.add.reduceat(np.asarray(values, dtype=np.float64)[:, order], starts, axis=1) * (len(ids) / len(rows))
+    sums = np.add.reduceat(values[:, order], starts, axis=1) * share
+    extra = np.bincount(rows) * share - 1  # queries of an image beyond those of the mean image, as a share of these
+    return sums - extra.reshape(1, -1, *[1] * (values.ndim - 2)) * values.mean(axis=1, keepdims=True)
 
 
 def bootstrap_interval(values: np.ndarray, images: Sequence[str] | None = None) -> Interval:
@@ -81,7 +84,7 @@ def bootstrap_means(strata: Sequence[np.ndarray]) -> np.ndarray:
         if values.ndim != 2 or values.size == 0:
             raise InputError(f"the bootstrap needs values of shape (seeds, images), not {values.shape}")
         seeds, images = values.shape
-        weights, sums = _counts(images, "images"), np.empty((RESAMPLES, seeds))
+        weights, sums = _counts(images, "units"), np.empty((RESAMPLES, seeds))
         for start in range(0, RESAMPLES, 100):
             sums[start : start + 100] = weights[start : start + 100].astype(np.float64) @ values.T
         means += np.einsum("rs,rs->r", sums, _counts(seeds, "seeds")) / (images * seeds)
@@ -103,8 +106,11 @@ def differences(a: Sequence[np.ndarray], b: Sequence[np.ndarray]) -> list[np.nda
 
 @lru_cache(maxsize=12)
 def _counts(n: int, what: str) -> np.ndarray:
-    """How often each of n things ("images", "seeds": drawn apart) comes in each resample: uint8 (RESAMPLES, n), always the same, so that tables are stable."""
-    generator = np.random.default_rng(["images", "seeds"].index(what))
+    """How often each of n things comes in each resample: uint8 (RESAMPLES, n), always the same, so that tables are stable.
+
+    what: "units" (images, or whatever else stands in their place) or "seeds", which are drawn apart.
+    """
+    generator = np.random.default_rng(["units", "seeds"].index(what))
     counts = np.empty((RESAMPLES, n), dtype=np.uint8)  # a count above 255 does not happen: it is about Poisson(1)
     for row in counts:
         row[:] = np.bincount(generator.integers(n, size=n, dtype=np.int32), minlength=n)

@@ -25,7 +25,7 @@ AS_QUOTED = "as quoted"  # judged on printed numbers, nothing was measured
 MEASURED = "measured"
 POINTS_READING = (
     "Differences (of unrounded values) are points of R@M or mR with the 95% interval of the paired bootstrap over images, each with all its queries (and "
-    "over seeds, where there are several), on the largest gallery on which all the methods in question were measured. "
+    "over seeds, where there are several), on the largest gallery on which the methods compared were measured. "
     f"On a par: within {MARGIN:g} points, a margin fixed beforehand; the largest difference that the paper itself calls on a par is 1.9 points. "
     "Far, harshly, considerably: by more than half of the smallest difference that the paper prints as its evidence, and by more than a par."
 )

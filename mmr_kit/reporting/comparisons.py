@@ -63,7 +63,10 @@ def compare(
             of_strata = []
             for cells_of_stratum in zip(*sides[complete], strict=True):
                 values = [value(cell.hits) for cell in cells_of_stratum]
-                of_strata.append([cells_of_stratum[0].by_image(each) for each in (of_queries(*values) if of_queries else values)])
+                if of_queries:
+                    of_strata.append([cells_of_stratum[0].by_image(each) for each in of_queries(*values)])
+                else:  # the sides may be languages, in which an image has more or fewer captions
+                    of_strata.append([cell.by_image(each) for cell, each in zip(cells_of_stratum, values, strict=True)])
             arrays = list(map(list, zip(*of_strata, strict=True)))
             finding = test(*(arrays if strata else (each[0] for each in arrays)))
         parts.append((_place(galleries[complete or 0][0], per, label), finding))

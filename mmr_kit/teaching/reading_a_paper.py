@@ -129,7 +129,7 @@ EXERCISES = {
         "picture are no five independent questions: its interval is somewhat wider.",
     ),
     "judge": Exercise(
-        truth=lambda low, high, needed: "supported" if low > needed else "not supported" if high <= needed else "inconclusive",
+        truth=lambda low, high, needed: "supported" if low > needed else "not supported" if high < needed else "inconclusive",
         draw=_evidence,
         mistakes={
             "the middle of the interval decides here; where the interval holds the needed value, the data say neither": lambda low, high, needed: (
@@ -139,13 +139,13 @@ EXERCISES = {
                 "supported" if low > needed else "not supported"
             ),
             "the claim is judged against 0; it needs more, or less": lambda low, high, needed: (
-                "supported" if low > 0 else "not supported" if high <= 0 else "inconclusive"
+                "supported" if low > 0 else "not supported" if high < 0 else "inconclusive"
             ),
             "one end above the needed value is not enough: the whole interval must lie there": lambda low, high, needed: (
                 "supported" if high > needed else "not supported"
             ),
             "supported and not supported are exchanged": lambda low, high, needed: (
-                "not supported" if low > needed else "supported" if high <= needed else "inconclusive"
+                "not supported" if low > needed else "supported" if high < needed else "inconclusive"
             ),
         },
         remark="That is how every claim of the kit's report is judged.",

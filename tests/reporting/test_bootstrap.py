@@ -17,9 +17,21 @@ def test_queries_of_an_image_are_taken_together(seeds: int, images: list[str], s
     together = by_image(values, images)
     assert together.shape == (seeds, len(set(images)), 2)
     assert together.mean(axis=1) == pytest.approx(values.mean(axis=1)), "however many queries each image has"
+    twice = by_image(np.concatenate([values, 1 - values], axis=1), images * 2)
     for row, image in enumerate(sorted(set(images))):
-        own = values[:, [i for i, other in enumerate(images) if other == image]].sum(axis=1)
-        assert together[:, row] == pytest.approx(own * len(set(images)) / len(images))
+        own = values[:, [i for i, other in enumerate(images) if other == image]]
+        assert twice[:, row] == pytest.approx(np.full((seeds, 2), 0.5)), "where half of each image's queries are answered"
+        if len(set(map(images.count, images))) == 1:
+            assert together[:, row] == pytest.approx(own.mean(axis=1))
+
+
+def test_how_many_queries_an_image_has_is_no_chance() -> None:
+    """Half of the images have one query, half have nine: all answered is all answered, and the interval of what is answered at random is that of theory."""
+    images = [str(i) for i in range(200) for _ in range(1 if i % 2 else 9)]
+    assert bootstrap_interval(np.ones((1, len(images))), images) == pytest.approx((1, 1, 1))
+    values = np.random.default_rng(9).random((1, len(images))) < 0.9
+    mean, low, high = bootstrap_interval(values, images)
+    assert (low, high) == pytest.approx((mean - 1.96 * 0.3 / np.sqrt(1000), mean + 1.96 * 0.3 / np.sqrt(1000)), abs=0.006)
 
 
 def test_images_that_are_not_those_of_the_queries() -> None:

@@ -361,3 +361,15 @@ def test_captions_that_move_apart_count_each(measure: Any) -> None:
     before, after = np.tile([3, 1], (1, 1000)), np.tile([1, 3], (1, 1000))
     finding = kit.judge_figure2(cells, {"a": (before, after)})["F2-1"].parts[-1][1]
     assert finding == Finding(INCONCLUSIVE, "up by any number of places 50.0%, down 50.0%: 50.0 - 50.0 = +0.0 [+0.0, +0.0]")
+
+
+def test_languages_with_more_or_fewer_captions_an_image(measure: Any) -> None:
+    """As in Multi30k: five English captions, one in each other language; each image is drawn with all of them."""
+    judge, cells = WORLDS["table7"]
+    captions = {"en": 5}
+
+    def spoken(columns: dict[str, Any], share: float) -> Measured:
+        number = captions.get(columns["language"], 1) if columns["direction"] == IMAGE else 1
+        return replace(measure(share, 400 * number, **columns), images=[str(i // number) for i in range(400 * number)])
+
+    assert judge([spoken(*cell) for cell in cells])["T7-1"].verdict == SUPPORTED

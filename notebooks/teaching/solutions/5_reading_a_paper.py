@@ -32,6 +32,6 @@ def judge(low, high, needed):
     """What an interval says of a claim that needs more than `needed`: "supported", "not supported" or "inconclusive"."""
     if low > needed:
         return "supported"
-    if high <= needed:
+    if high < needed:
         return "not supported"
     return "inconclusive"
