@@ -2,6 +2,7 @@
 #
 #   make tables [PROFILE=demo] [ARGS="--only table1_main_results -p seeds=3"]    train, measure, write results/<profile>/
 #   make ablations [PROFILE=demo]                                                what the paper tried and did not print
+#   make adopt [PROFILE=demo] [ARGS="table1_main_results"]                       the outputs of a reference run into the committed notebooks
 #   make lab [ARGS="--no-browser --port 8889"]                                   JupyterLab on the notebooks
 #   make solutions [ARGS="2_cross_encoders"]                                     the teaching notebooks, solved and executed
 #   make test [PYTEST_ARGS="-k metrics"]                                         lint, types, import walls, every test
@@ -48,7 +49,7 @@ ifeq ($(PROFILE),paper-smoke)
 export MMR_DATA_DIR := $(MINIATURE)
 endif
 
-.PHONY: tables ablations pretrained pretraining lab solutions test lint docs bench fuzz faults audit lock cluster cluster-test clean install install-test install-docs install-minilm install-int8 \
+.PHONY: tables ablations adopt pretrained pretraining lab solutions test lint docs bench fuzz faults audit lock cluster cluster-test clean install install-test install-docs install-minilm install-int8 \
 	install-fuzz install-audit install-milvus install-cluster
 
 tables: $(if $(filter flickr8k,$(PROFILE)),install-minilm,install) $(if $(filter paper-smoke,$(PROFILE)),$(MINIATURE))
@@ -61,6 +62,9 @@ $(MINIATURE): mmr_kit/data/miniature.py mmr_kit/models/miniature.py | install
 # What the paper tried and did not print; `tables` leaves it out, as it trains a dozen models more.
 ablations: install
 	$(BIN)/mmr regenerate --profile $(PROFILE) --only ablations --only object_tags $(ARGS)
+
+adopt: install
+	$(BIN)/python workflow/adopt.py $(PROFILE) $(ARGS)
 
 # The committed starts of the generated world, mmr_kit/pretrained/, made again in two stages each: one for English, one for four languages.
 FOUR = --language en --language de --language fr --language cs
