@@ -67,4 +67,5 @@ class Oscar(Backbone):
             first = places.padding_idx + 1
             backbone.max_tokens = min(backbone.max_tokens, places.num_embeddings - first)
             places.weight.data = places.weight.data.roll(-first, dims=0)
+            places.padding_idx = None  # a row of that number would have no gradient, and now it is a word's
         return backbone

@@ -168,7 +168,7 @@ def _backbone(kind: str, path: Path, weights: dict[str, Tensor], limits: dict[st
     if "region_projection.weight" not in ours:
         raise InputError(f"{path}: has no weights {mark}, so it is no {kind} model; copy the whole model again")
     for name in ("max_seq_length", "max_image_seq_len"):
-        if not isinstance(limits.get(name, 1), int) or not 0 < limits.get(name, 1) < 2**31:
+        if type(limits.get(name, 1)) is not int or not 0 < limits.get(name, 1) < 2**31:
             raise InputError(f"{path.with_name('sentence_bert_config.json')}: {name} is {limits[name]!r:.40}, not a number from 1; copy the whole model again")
     options = {"region_layer_norm": True} if "region_layer_norm.weight" in ours else {}
     width = ours["region_projection.weight"].shape[1] - (6 if kind == "oscar" else 0)

@@ -241,7 +241,7 @@ def test_damage_is_refused_by_name(make_kind: MakeKind, tmp_path: Path, kind: st
     assert not (folder / "made").exists(), "nothing in a pickle is run"
 
 
-@pytest.mark.parametrize("limit", [0, -1, "70", None, 10**30, 1.5])
+@pytest.mark.parametrize("limit", [0, -1, "70", None, True, 10**30, 1.5])
 @pytest.mark.parametrize("name", ["max_seq_length", "max_image_seq_len"])
 def test_limits_that_are_none_are_named_with_their_file(make_kind: MakeKind, tmp_path: Path, name: str, limit: object) -> None:
     folder = release(make_kind("oscar"), tmp_path)
