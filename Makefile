@@ -6,7 +6,7 @@
 #   make lab [ARGS="--no-browser --port 8889"]                                   JupyterLab on the notebooks
 #   make solutions [ARGS="2_cross_encoders"]                                     the teaching notebooks, solved and executed
 #   make test [PYTEST_ARGS="-k metrics"]                                         lint, types, import walls, every test
-#   make docs                                                                    docstrings and notebooks as pages, docs/_build/html/index.html
+#   make docs                                                                    docstrings and notebooks as pages, docs/_build/html/docs/index.html
 #   make cluster [PROFILE=demo] [ON=slurm] [ARGS="-p seeds=3"]                   the same as make tables, over the machines of a cluster (needs SLURM)
 #   make bench                                                                   speed of search, reranking, evaluation and training
 #   make fuzz [SECONDS=60] [HARNESS=manifest]                                    every reader of untrusted files, so long each
