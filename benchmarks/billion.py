@@ -34,17 +34,17 @@ def main() -> None:
         rows = {(row["method"], row["metric"]): float(row["value"]) for row in csv.DictReader(file) if row["n_items"] == str(MILLION)}
     method = "approximate, 64 probes"
     near, found = rows[method, "search_s"], rows[method, "found_of_exact"]
-    machine = record["provenance"]
+    machine, other = record["provenance"], json.loads((ROOT / "results" / "demo" / "search_costs.provenance.json").read_text())
     lines = [
         "# A billion images, on paper", "",
         "*Written by `python benchmarks/billion.py` from `cpu.json` and `from_disk.json` in `results/bench/` and `results/demo/search_costs.csv`.*", "",
-        f"Measured on {machine['cpu_count']} cores of one machine ({machine['cpu']}, {machine['cpu_capability']}), over a million embeddings of {WIDTH} "
+        f"Measured on {machine['cpu_count']} cores ({machine['cpu']}, {machine['cpu_capability']}), over a million embeddings of {WIDTH} "
         "values:", "",
         f"- one query, exact: {1000 * exact:.0f} ms, or {MILLION * WIDTH / exact / 1e9:.0f} GB of codes a second;",
         f"- {QUERIES} queries at once, exact: {1000 * batch / QUERIES:.1f} ms each;",
         f"- one query, approximate ({method.partition(', ')[2]}): {1000 * near:.1f} ms, {found:.1f}% of the exact {K} found.", "",
         "Exact search ran on two threads over independent embeddings (among which an approximate index would find little), approximate search on one thread "
-        "over embeddings with a falling spectrum: their times are no race.", "",
+        f"of a machine of its own ({other['cpu']}, {other['cpu_capability']}) over embeddings with a falling spectrum: their times are no race.", "",
         "## Bytes", "",
         f"A billion embeddings take {IMAGES * BYTES['float32'] / 1e12:.2f} TB in float32, which stay on disks. The codes that the first pass reads, a byte a "
         f"value and two bounds of each item, take {IMAGES * BYTES['codes'] / 1e12:.2f} TB, which should lie in memory; so much takes the index of approximate "

@@ -34,8 +34,7 @@ ABOUT_90_PERCENT = (0.8, 1.0)
 """F4-1: the band of ratios that counts as "around ~90%".
 
 Figure 4 prints no numbers, and the paper hedges twice ("around", "~") because it speaks of several methods at once: so ten percent to either side. At 0.8
-a fifth would be lost, at 1.0 nothing; neither is about a tenth; an
-interval that only touches the edge decides nothing.
+a fifth would be lost, at 1.0 nothing; neither is about a tenth. An interval that only touches an edge decides nothing.
 """
 STANDARD = "BE, hardest in batch"  # the paper's: mean pooling, N = batch - 1
 CLS_POOLING, ANCE, RANDOM_NEGATIVE = "BE, [CLS] pooling", "BE, refreshed negatives (ANCE)", "BE, N = 1"
