@@ -52,7 +52,7 @@ endif
 .PHONY: tables ablations adopt pretrained pretraining lab solutions test lint docs bench fuzz faults audit lock cluster cluster-test clean install install-test install-docs install-minilm install-int8 \
 	install-fuzz install-audit install-milvus install-cluster
 
-tables: $(if $(filter flickr8k,$(PROFILE)),install-minilm,install) $(if $(filter paper-smoke,$(PROFILE)),$(MINIATURE))
+tables: install $(if $(filter paper-smoke,$(PROFILE)),$(MINIATURE))
 	$(BIN)/mmr regenerate --profile $(PROFILE) $(ARGS)
 
 $(MINIATURE): mmr_kit/data/miniature.py mmr_kit/models/miniature.py | install

@@ -109,7 +109,7 @@ def report(
 def train(
     method: Annotated[str, typer.Argument(metavar="METHOD", help="BE (bi-encoder), CE (cross-encoder), JOINT (both in one model), or PRETRAINING.")],
     dataset: Annotated[str, typer.Option(metavar="NAME", help="What to train on: a data set's name (see `mmr data list`) or its manifest's path.")],
-    start: Annotated[str, typer.Option(metavar="NAME", help="Initial weights: scratch, the kit's own, a checkpoint's folder, a hub id.")] = "scratch",
+    start: Annotated[str, typer.Option(metavar="NAME", help="Initial weights: scratch, captions, the kit's own, a checkpoint's folder, a hub id.")] = "scratch",
     steps: Annotated[int, typer.Option(metavar="N", help="Training steps.")] = 1000,
     learning_rate: Annotated[float, typer.Option(metavar="RATE", help="Peak learning rate; decays linearly to 0.")] = 1e-3,
     warmup_steps: Annotated[int, typer.Option(metavar="N", help="Steps in which the learning rate rises; the paper has none.")] = 0,

@@ -104,7 +104,7 @@ def _next_step(called: str, folder: Path, images: dict[str, int], languages: tup
         return []
     if not languages:
         return ["next: give each image a caption in one and the same language, or in one of those that all splits have; Table 1 needs either"]
-    settings: dict[str, object] = {"datasets": called, "start": "scratch"}
+    settings: dict[str, object] = {"datasets": called, "start": "captions"}
     settings |= {"languages": " ".join(languages)} if languages != ("en",) else {}
     settings |= {"batch_size": images["train"]} if images["train"] < BATCH else {}
     settings |= {"match_batch_size": images["train"]} if images["train"] < MATCH_BATCH else {}

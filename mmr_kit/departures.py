@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from mmr_kit.experiments import training_record
+from mmr_kit.models.starts import is_from_captions, read_languages
 from mmr_kit.recipes import Recipe
 
 PUBLISHED_STEPS = {"CE": "100k", "BE": "30k", "JOINT": "60k"}
@@ -27,13 +28,21 @@ def departures(parameters: Mapping[str, Any], published_start: str = "OSCAR", re
     rate_of_be = f" (BE {of['be_learning_rate']:g})" if of["be_learning_rate"] else ""
     precision = f", mixed precision {of['precision']}" if of.get("precision", "no") != "no" else ""
     steps = {model: of[f"{model.lower()}_steps"] for model in PUBLISHED_STEPS if f"{model.lower()}_steps" in of}
-    notes = [f"Ours: {of['seeds']} seed(s); start: {of['start']} (the paper's: {published_start}){pretraining}.",
+    notes = [f"Ours: {of['seeds']} seed(s); start: {_start(of['start'])} (the paper's: {published_start}){pretraining}.",
              f"Steps: {', '.join(f'{model} {count}' for model, count in steps.items())}, learning rate {of['learning_rate']:g}{rate_of_be}, "
              f"{of['batch_size']} pairs a step, {of['match_batch_size']} and as many replaced ones for CE{dropped}{precision}; "
              f"the paper: {', '.join(PUBLISHED_STEPS[model] for model in steps)} steps at 2e-5 or 5e-5, 128 pairs, and for CE 128 replaced ones more.",
              _joint_steps(steps, recipes), _size(recipes, published_start), _checkpoints(of, list(steps), recipes), _galleries(of),
              f"Released, not trained here: {', '.join(released)}." if released else ""]  # fmt: skip
     return [*filter(None, notes), *(f"{incident}." for incident in incidents(recipes))]
+
+
+def _start(name: str) -> str:
+    if not is_from_captions(name):
+        return name
+    languages = " and ".join(read_languages(name, ()))
+    captions = f"the training captions in {languages}" if languages else "the training captions"
+    return f"{name}, a small Transformer with words embedded by latent semantic analysis of {captions}, and the regions' projection fitted to them"
 
 
 def incidents(recipes: Iterable[Recipe]) -> list[str]:

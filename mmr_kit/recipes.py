@@ -23,7 +23,7 @@ from mmr_kit.models.losses import NegativeSchedule
 from mmr_kit.models.mining import Miner
 from mmr_kit.models.objectives import BiEncoding, CrossEncoding, Joint, Objective, Pretraining
 from mmr_kit.models.retrieval_model import POOLINGS, RetrievalModel, describe, load_model
-from mmr_kit.models.starts import initial_model, resolve, start_identity
+from mmr_kit.models.starts import initial_model, is_from_captions, read_languages, resolve, start_identity
 from mmr_kit.models.training import Schedule, Training, train
 from mmr_kit.parallel import Progress
 from mmr_kit.retrieval.metrics import recall
@@ -127,8 +127,9 @@ class Recipe:
         if not self.steps:
             return {"as released": start_identity(self.start), "method": self.method, "dataset": self.dataset, "source": SOURCE}
         data = load_dataset(self.dataset, "train", self.languages).fingerprint
+        read = {"captions read": self.captions_read().fingerprint} if is_from_captions(self.start) else {}
         determining = {name: value for name, value in asdict(self).items() if name != "gradient_checkpointing"}
-        return {**determining, "languages": list(self.languages), "start": start_identity(self.start), "data": data, "source": SOURCE,
+        return {**determining, **read, "languages": list(self.languages), "start": start_identity(self.start), "data": data, "source": SOURCE,
                 "mined_by": start_identity(self.mined_by) if self.mined_by else ""}
 
     def folder(self) -> Path:
@@ -147,6 +148,10 @@ class Recipe:
         """The images and captions it is trained on."""
         dataset = load_dataset(self.dataset, "train", self.languages)
         return dataset.subset(self.train_images) if self.train_images else dataset
+
+    def captions_read(self) -> RetrievalDataset:
+        """The images and captions that a start from captions has learnt its words from."""
+        return replace(self, languages=read_languages(self.start, self.languages)).training_data()
 
 
 def train_recipe(recipe: Recipe, progress: Progress) -> Path:
@@ -169,7 +174,7 @@ def train_recipe(recipe: Recipe, progress: Progress) -> Path:
 def _trained(recipe: Recipe, work: Path, progress: Progress) -> tuple[RetrievalModel, Training]:
     """The model, and what became of its training."""
     dataset = recipe.training_data()
-    model = initial_model(recipe.start, dataset, recipe.seed, recipe.pooling)
+    model = initial_model(recipe.start, dataset, recipe.seed, recipe.pooling, recipe.captions_read() if is_from_captions(recipe.start) else None)
     model.backbone.region_dropout.p = recipe.region_dropout
     if recipe.half_size:
         model.backbone.skip_odd_layers()

@@ -128,10 +128,10 @@ def test_bad_input_gets_one_line(mmr: Mmr, photos: Path, tmp_path: Path, monkeyp
 def test_the_next_command_fits_the_size() -> None:
     large = {"train": 8000, "dev": 1000, "test": 1000}
     assert cli_features._next_step("mine", Path("made"), large, ("en",)) == [
-        "next: mmr regenerate --only table1_main_results --results made/results -p datasets=mine -p start=scratch"]  # fmt: skip
+        "next: mmr regenerate --only table1_main_results --results made/results -p datasets=mine -p start=captions"]  # fmt: skip
     small, = cli_features._next_step("mine", Path("made"), {"train": 8, "dev": 1, "test": 1}, ("de", "fr"))
     assert small.endswith(" -p 'languages=de fr' -p batch_size=8 -p match_batch_size=8 -p ce_images=0 -p k=1")
-    assert cli_features._next_step("mine", Path("made"), large | {"train": 100}, ("en",))[0].endswith("-p start=scratch -p batch_size=100")
+    assert cli_features._next_step("mine", Path("made"), large | {"train": 100}, ("en",))[0].endswith("-p start=captions -p batch_size=100")
     assert cli_features._next_step("mine", Path("made"), large | {"dev": 0}, ("en",)) == []
     assert cli_features._next_step("mine", Path("made"), large | {"train": 1}, ("en",)) == [], "a batch of one has nothing to compare"
     assert cli_features._next_step("mine", Path("made"), large, ())[0].startswith("next: give each image a caption in one and the same language")

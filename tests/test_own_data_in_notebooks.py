@@ -21,7 +21,7 @@ IMAGES = {"train": 40, "dev": 12, "test": 12}
 COLOURS = {"red": (220, 40, 40), "green": (40, 180, 40), "blue": (40, 40, 220), "white": (240, 240, 240)}
 GERMAN = {"red": "rot", "green": "gruen", "blue": "blau", "white": "weiss"}
 PARAMETERS = {
-    "start": "scratch", "multilingual_start": "scratch", "languages": "en de", "batch_size": "16", "match_batch_size": "8", "steps": "4",
+    "start": "captions", "multilingual_start": "captions:en+de", "languages": "en de", "batch_size": "16", "match_batch_size": "8", "steps": "4",
     "ce_steps": "4", "be_steps": "4", "joint_steps": "4", "curve_sizes": "5", "test_images": "10", "ce_images": "8", "k": "6",
     "scored": "8", "top_ks": "4 6 8",
 }  # fmt: skip

@@ -1,4 +1,4 @@
-"""Initial weights: from scratch, the kit's own pretraining, a folder or an installed package with a checkpoint, or a hub id."""
+"""Initial weights: from scratch, from captions, the kit's own pretraining, a folder or an installed package with a checkpoint, or a hub id."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from mmr_kit.cache import file_hash, identity_hash
 from mmr_kit.data.datasets import RetrievalDataset
 from mmr_kit.data.manifests import in_data_dir, load_manifest
 from mmr_kit.errors import InputError
-from mmr_kit.models.alignment import align_regions
+from mmr_kit.models.alignment import align_regions, embed_words
 from mmr_kit.models.oscar import Oscar
 from mmr_kit.models.published import companions, read_model
 from mmr_kit.models.retrieval_model import RetrievalModel
@@ -24,18 +24,21 @@ PRETRAINED = Path(__file__).parents[1] / "pretrained"  # committed: small, made 
 WEIGHTS = (".json", ".safetensors", ".txt", ".bin", ".pt", ".pth", ".model")
 RELEASED = "released"  # folder within a start's, of models that were fine-tuned from it
 RECORDS = ("training.json", "entry.json")  # records of a training, which time and place enter
+CAPTIONS = "captions"  # a start that learns its words from captions; "captions:en+de": from those in these languages
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 
 
 def resolve(start: str) -> str:
-    """The folder (or file of weights, or hub id) that a start's name stands for; "scratch" stays as it is.
+    """The folder (or file of weights, or hub id) that a start's name stands for; "scratch" and "captions" stay as they are.
 
-    A name is, in this order: "scratch"; a pretrained model of the kit's own; "package:<name>/<folder>", a folder inside an installed Python package
-    (some carry a checkpoint); "data:<folder>", a folder below `$MMR_DATA_DIR`; a folder; else a hub id, which transformers looks up in its cache and, where
-    the user allows it, online.
+    A name is, in this order: "scratch"; "captions" or "captions:<language>+<language>" (see `initial_model`); a pretrained model of the kit's own;
+    "package:<name>/<folder>", a folder inside an installed Python package (some carry a checkpoint); "data:<folder>", a folder below `$MMR_DATA_DIR`; a
+    folder; else a hub id, which transformers looks up in its cache and, where the user allows it, online.
     """
-    if start == "scratch" or (PRETRAINED / start / "mmr_kit.json").is_file():
-        return start if start == "scratch" else str(PRETRAINED / start)
+    if start == "scratch" or is_from_captions(start):
+        return start
+    if (PRETRAINED / start / "mmr_kit.json").is_file():
+        return str(PRETRAINED / start)
     if not start:
         raise InputError("start is empty; give \"scratch\", a pretrained model of the kit, a checkpoint's folder or a hub id")
     if start.startswith("package:"):
@@ -47,6 +50,16 @@ def resolve(start: str) -> str:
     if start.startswith("data:"):
         return str(in_data_dir(start.removeprefix("data:"), f"start {start!r}"))
     return start
+
+
+def is_from_captions(start: str) -> bool:
+    """Whether a start learns its words from the captions of the training split."""
+    return start.partition(":")[0] == CAPTIONS
+
+
+def read_languages(start: str, trained_on: Sequence[str]) -> tuple[str, ...]:
+    """Languages of the captions that a start from captions learns its words from: those of the training, unless it names others."""
+    return tuple(filter(None, start.partition(":")[2].split("+"))) or tuple(trained_on)
 
 
 def released_model(start: str, model: str, dataset: str, languages: Sequence[str]) -> str:
@@ -71,16 +84,23 @@ def start_identity(start: str) -> str:
     return identity_hash([[os.path.relpath(p, path), file_hash(p)] for p in files]) if files else start
 
 
-def initial_model(start: str, dataset: RetrievalDataset, seed: int, pooling: str = "mean") -> RetrievalModel:
+def initial_model(start: str, dataset: RetrievalDataset, seed: int, pooling: str = "mean", read: RetrievalDataset | None = None) -> RetrievalModel:
     """A model to train on a data set: its weights from `start`, what that lacks drawn anew by `seed`.
 
-    A model from scratch knows the words of the data set's captions. A language model gets a region projection that is fitted to them (`align_regions`).
-    Any other checkpoint (of the kit, as released, or of the layouts that `published` reads) must have been made for regions of this width.
+    A model from scratch knows the words of the data set's captions. One from captions also embeds them by what they tell of (`embed_words`); `read` is what it
+    has read then, other languages among them (the data set's own captions by default). It and a language model get a region projection that is fitted to the
+    captions (`align_regions`). Any other checkpoint (of the kit, as released, or of the layouts that `published` reads) must have been made for regions of
+    this width.
     """
     torch.manual_seed(seed)
     folder, width = resolve(start), int(dataset.regions[dataset.image_ids[0]].features.shape[1])
     if start == "scratch":
         return RetrievalModel(small_oscar(width, dataset.texts), pooling)
+    if is_from_captions(start):
+        backbone = small_oscar(width, (read or dataset).texts)
+        embed_words(backbone, read or dataset)
+        align_regions(backbone, dataset)
+        return RetrievalModel(backbone, pooling)
     model = RetrievalModel.load(Path(folder)) if (Path(folder) / "mmr_kit.json").is_file() else read_model(folder)
     if model is not None:
         if model.backbone.region_width != width:

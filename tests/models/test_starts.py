@@ -14,7 +14,8 @@ from transformers import AutoTokenizer, BertConfig, BertModel
 from mmr_kit.data.datasets import RetrievalDataset, load_dataset
 from mmr_kit.errors import InputError
 from mmr_kit.models.retrieval_model import RetrievalModel
-from mmr_kit.models.starts import PRETRAINED, initial_model, released_model, resolve, start_identity, word_tokenizer
+from mmr_kit.models.starts import PRETRAINED, initial_model, read_languages, released_model, resolve, start_identity, word_tokenizer
+from mmr_kit.recipes import Recipe
 
 MakeModel = Callable[..., RetrievalModel]
 
@@ -55,7 +56,7 @@ def test_scratch_tokenizer_has_one_token_a_word(tmp_path: Path) -> None:
 
 
 def test_names(saved: Path) -> None:
-    assert resolve("scratch") == "scratch"
+    assert [resolve(name) for name in ("scratch", "captions", "captions:en+de")] == ["scratch", "captions", "captions:en+de"]
     assert resolve("pictograms") == str(PRETRAINED / "pictograms")
     assert resolve(str(saved)) == str(saved)
     assert resolve("google/bert_uncased_L-2_H-128_A-2") == "google/bert_uncased_L-2_H-128_A-2"
@@ -127,6 +128,34 @@ def test_from_scratch(small: RetrievalDataset) -> None:
     assert not same(backbone(first), backbone(second))
     assert (first.backbone.region_width, first.backbone.width, first.backbone.config.num_hidden_layers) == (8, 96, 4)
     assert not any(1 in ids for ids in first.backbone.token_ids(small.texts)), "knows the words of the captions"
+
+
+def test_from_captions_knows_words_by_what_they_tell_of() -> None:
+    """Of smoke_a: a word and its translations tell of the same scenes. By chance one of a thousand words is the nearest."""
+    german = load_dataset("smoke_a", "train", ("en", "de"))
+    first, again = (initial_model("captions:en+de", load_dataset("smoke_a", "train"), 1, read=german) for _ in range(2))
+    assert same(first.state_dict(), again.state_dict())
+    table, vocabulary = first.backbone.transformer.embeddings.word_embeddings.weight.detach(), first.backbone.tokenizer.get_vocab()
+    cosines = torch.nn.functional.normalize(table) @ torch.nn.functional.normalize(table).T
+    for english, translated in (("anchor", "anker"), ("umbrella", "regenschirm"), ("snowman", "schneemann"), ("heart", "herz")):
+        nearest = cosines[vocabulary[english]].argsort(descending=True)[1:6]
+        assert vocabulary[translated] in nearest, english
+
+
+def test_from_captions_reads_the_languages_it_names() -> None:
+    assert read_languages("captions", ["en"]) == read_languages("captions:", ("en",)) == ("en",)
+    assert read_languages("captions:de+fr", ["en"]) == ("de", "fr")
+    english, both = Recipe("BE", "smoke_a", "captions"), Recipe("BE", "smoke_a", "captions:en+de")
+    assert english.folder() != both.folder()
+    assert "schneemann" not in initial_model("captions", english.captions_read(), 0).backbone.tokenizer.get_vocab()
+    with pytest.raises(InputError, match="no captions in xx in its train split"):
+        Recipe("BE", "smoke_a", "captions:xx").folder()
+
+
+def test_from_captions_where_there_are_few(small: RetrievalDataset) -> None:
+    for dataset in (small, small.subset(1)):
+        model = initial_model("captions", dataset, 0)
+        assert all(tensor.isfinite().all() for tensor in model.state_dict().values())
 
 
 def test_from_a_language_model_fits_the_projection(small: RetrievalDataset, tmp_path: Path) -> None:
