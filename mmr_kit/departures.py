@@ -40,9 +40,9 @@ def departures(parameters: Mapping[str, Any], published_start: str = "OSCAR", re
 def _start(name: str) -> str:
     if not is_from_captions(name):
         return name
-    languages = " and ".join(read_languages(name, ()))
-    captions = f"the training captions in {languages}" if languages else "the training captions"
-    return f"{name}, a small Transformer with words embedded by latent semantic analysis of {captions}, and the regions' projection fitted to them"
+    languages = ", ".join(read_languages(name, ()))
+    captions = f"the training captions ({languages})" if languages else "the training captions"
+    return f"{name}, a small Transformer with words embedded by latent semantic analysis of {captions} and the regions' projection fitted to words"
 
 
 def incidents(recipes: Iterable[Recipe]) -> list[str]:

@@ -277,6 +277,8 @@ def test_settings_and_departures_come_from_the_parameters_of_a_notebook() -> Non
     assert "40% of the region features" in steps
     plain = departures({**parameters, "pretrain_steps": 0, "alignment_steps": 0, "region_dropout": 0, "be_learning_rate": 5e-4})
     assert plain[0].endswith("start: minilm (the paper's: OSCAR).")
+    read = departures({**parameters, "start": "captions:en+de"})[0]
+    assert "start: captions:en+de, a small Transformer with words embedded by latent semantic analysis of the training captions (en, de) and" in read
     assert "learning rate 0.0003 (BE 0.0005)" in plain[1]
     assert "one update by a batch of each loss; the paper alternates" in joint
     del parameters["joint_steps"]
