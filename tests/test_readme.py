@@ -56,10 +56,16 @@ def test_the_sum_of_scores_on_photographs(flickr8k: Path) -> None:
     assert_said(f"(R@1 {half[0]:.1f} and {half[1]:.1f} in image and text retrieval, BE alone {alone[0]:.1f} and {alone[1]:.1f})")
 
 
-def test_english_on_photographs(flickr8k: Path) -> None:
+def test_what_ce_reaches_on_photographs(flickr8k: Path) -> None:
+    table = flickr8k / "table1_main_results.csv"
+    ce, be = (number(table, metric="R@1", method=method, direction="image_retrieval", dataset="flickr8k_100") for method in ("CE", "BE"))
+    assert_said(f"here {ce:.0f} and {be:.0f}.")
+
+
+def test_other_languages_on_photographs(flickr8k: Path) -> None:
     table = flickr8k / "table7_multilingual_zero_shot.csv"
-    ce, be, both = (number(table, metric="mR", method=method, language="en") for method in ("CE", "BE", "SEP+COOP"))
-    assert_said(f"it reaches BE: mR {ce:.1f} against {be:.1f}, {both:.1f} with both")
+    be, both = (number(table, metric="mR", method=method, language="avg_non_english") for method in ("BE", "SEP+COOP"))
+    assert_said(f"an mR of {be:.1f} by BE and {both:.1f} by SEP+COOP, the paper's 47.2 and 49.2")
 
 
 def test_few_photographs(flickr8k: Path) -> None:
