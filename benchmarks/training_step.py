@@ -13,6 +13,7 @@ from torch import Tensor
 
 from mmr_kit.costs.workload import random_model
 from mmr_kit.models.losses import match_loss
+from mmr_kit.models.packed import without_padding
 from mmr_kit.models.retrieval_model import mixed_precision
 from mmr_kit.models.training import rows_of_tables
 
@@ -37,6 +38,7 @@ def cases() -> Iterator[dict[str, Any]]:
     def padded() -> Tensor:
         return model.match(*model.backbone(model.backbone.inputs(captions, images)))
 
+    model.without_padding = without_padding(model.backbone)
     for precision, at_least in (("no", 0.0), ("bf16", AT_LEAST)):
         yield side_by_side(f"training step: {PAIRS} pairs of real lengths, MiniLM size, {precision}", lambda: step(padded, "no", nullcontext()),
                            lambda: step(lambda: model.match_logits(captions, images), precision, rows_of_tables(model)),  # noqa: B023

@@ -99,22 +99,23 @@ def tasks(
     Raises InputError.
     """
     found, values = find_notebooks(notebooks), load_profile(profile, notebooks)
-    left_out = str(runner_settings(values, f"profile {profile}")["leave_out"]).split()
+    settings = runner_settings(values, f"profile {profile}")
+    left_out, alone = (str(settings[name]).split() for name in ("leave_out", "alone"))
     wanted = sorted({name.removesuffix(".ipynb") for name in only} or set(found) - set(left_out))
-    for name in (*wanted, *left_out):
+    for name in (*wanted, *left_out, *alone):
         if name not in found:
             raise InputError(f"unknown notebook {name!r}{near(name, found)}; notebooks: {', '.join(found)}")
     declared = {name: declared_parameters(path) for name, path in found.items()}
-    settings = effective_parameters(declared, values, overrides or {}, wanted, f"profile {profile}")
+    parameters_of = effective_parameters(declared, values, overrides or {}, wanted, f"profile {profile}")
     shared = {"profile": profile, "package": _folder_hash(Path(__file__).parent, NOT_COMPUTING), "manifests": _folder_hash(ROOT / "data_manifests")}
-    data = data_identity(list(dict.fromkeys(dataset for name in wanted for dataset in datasets_of(settings[name]))))
+    data = data_identity(list(dict.fromkeys(dataset for name in wanted for dataset in datasets_of(parameters_of[name]))))
     made = []
     for name in wanted:
         code = [cell.source for cell in read_notebook(found[name]).cells if cell.cell_type == "code"]
-        parameters = {key: value for key, value in settings[name].items() if key not in SUPPLIED}
+        parameters = {key: value for key, value in parameters_of[name].items() if key not in SUPPLIED}
         identity = {"notebook": identity_hash(code), "parameters": parameters, "data": {each: data[each] for each in datasets_of(parameters)}, **shared}
-        supplied = {key: profile for key in ("profile",) if key in settings[name]}
-        made.append(Task(name, found[name], profile, {**settings[name], **supplied}, results / profile, identity))
+        supplied = {key: profile for key in ("profile",) if key in parameters_of[name]}
+        made.append(Task(name, found[name], profile, {**parameters_of[name], **supplied}, results / profile, identity))
     return made
 
 
@@ -150,12 +151,9 @@ def regenerate(
 
     if not dry_run:
         check_needs(task.parameters for task in planned if force or task.stale())
-    with _inherited(environment):
-        if jobs == 1 or dry_run or len(planned) == 1:
-            computed = sum(map(bring_up_to_date, planned))
-        else:
-            with ThreadPoolExecutor(jobs) as pool:
-                computed = sum(pool.map(bring_up_to_date, planned))
+    beside = [] if jobs == 1 or dry_run else [task for task in planned if task.name not in str(settings["alone"]).split()]
+    with _inherited(environment), ThreadPoolExecutor(jobs) as pool:
+        computed = sum(pool.map(bring_up_to_date, beside)) + sum(bring_up_to_date(task) for task in planned if task not in beside)
     if not computed:
         print(f"nothing to do: profile {profile} is up to date (--force computes it again)", flush=True)
     return computed

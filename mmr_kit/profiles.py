@@ -19,7 +19,7 @@ NOTEBOOKS = Path(__file__).resolve().parents[1] / "notebooks"
 
 Scalar = bool | int | float | str
 KINDS: dict[type, str] = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
-RUNNER: dict[str, Scalar] = {"leave_out": "", "jobs": 1, "workers": -1}  # what a profile tells the runner, with defaults; see `runner_settings`
+RUNNER: dict[str, Scalar] = {"leave_out": "", "alone": "", "jobs": 1, "workers": -1}  # what a profile tells the runner, with defaults; see `runner_settings`
 SUPPLIED = ("profile", "results_dir")  # parameters that the runner sets itself, in notebooks that declare them
 
 
@@ -43,8 +43,9 @@ def load_profile(name: str, folder: Path = NOTEBOOKS) -> dict[str, Scalar]:
 
 
 def runner_settings(values: dict[str, Scalar], place: str) -> dict[str, Scalar]:
-    """Take what is for the runner out of a profile's values: {"leave_out": notebooks that run only when named, "jobs": notebooks at once, "workers": processes
-    that train and rank for each (0: the notebook itself does, -1: as many as there are cores)}."""
+    """Take what is for the runner out of a profile's values: {"leave_out": notebooks that run only when named, "alone": notebooks that measure times, so that
+    nothing else may run beside them, "jobs": notebooks at once, "workers": processes that train and rank for each (0: the notebook itself does, -1: as many
+    as there are cores)}."""
     return {name: _agreeing(values.pop(name, default), default, f"{place}: {name}") for name, default in RUNNER.items()}
 
 

@@ -35,7 +35,7 @@ NEGATIVES = ("batch", "adaptive", "refreshed")
 DEV_K = 20
 PACKAGE = Path(__file__).parent
 # A change in these is another ranking, and the same model: they compute fast, and settle what that leaves open.
-ENGINE = [*(PACKAGE / "models" / name for name in ("engine.py", "packed.py", "int8.py")), PACKAGE / "retrieval" / "settling.py"]
+ENGINE = [*(PACKAGE / "models" / name for name in ("engine.py", "int8.py")), PACKAGE / "retrieval" / "settling.py"]
 UNRELATED = ("attribution.py", "miniature.py")  # modules of models/ that no training and no ranking reads
 SCORING = [PACKAGE / "retrieval" / f"{name}.py" for name in ("metrics", "ranking", "rerank", "retrieve", "search")]  # of the dev split
 COMPUTING = [Path(__file__), PACKAGE / "data" / "datasets.py", PACKAGE / "data" / "regions.py", *SCORING,

@@ -264,12 +264,30 @@ while "{name}" != "third" and not all(Path(r"{kit.results.parent}", other + ".he
     out = kit.run()  # the first two wait for one another
     assert ("first: done" in out, "second: done" in out, "third" in out) == (True, True, False)
     assert "third: done" in kit.run("third")
-    kit.profile("demo", "leave_out: fourth\n")
-    with pytest.raises(InputError, match="unknown notebook 'fourth'"):
-        kit.run()
+    for setting in ("leave_out", "alone"):
+        kit.profile("demo", f"{setting}: fourth\n")
+        with pytest.raises(InputError, match="unknown notebook 'fourth'"):
+            kit.run()
     kit.profile("demo", "jobs: two\n")
     with pytest.raises(InputError, match="profile demo: jobs: must be a whole number"):
         kit.run()
+
+
+def test_what_measures_times_runs_after_the_others_and_alone(kit: Kit) -> None:
+    kit.profile("demo", "jobs: 2\nalone: first second\n")
+    for name in ("first", "second", "third"):
+        here = kit.results.parent / f"{name}.here"
+        others = f"sorted(path.name for path in Path(r'{kit.results.parent}').glob('*.here'))"
+        check = f"assert {others} == ['{name}.here'], {others}" if name != "third" else ""
+        done = f"assert Path(r'{kit.results}', 'demo', 'third.provenance.json').exists()" if name != "third" else ""
+        kit.add(name, PARAMETERS, f"""import time
+from pathlib import Path
+Path(r"{here}").touch()
+time.sleep(0.5)
+{check}
+{done}
+Path(r"{here}").unlink()""")
+    assert kit.run().count(": done") == 3
 
 
 # -- parameters and profiles --------------------------------------------------------------------------------------------------------------

@@ -7,7 +7,6 @@ for. Results are float32.
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property, partial
@@ -21,7 +20,7 @@ from mmr_kit.data.regions import Regions
 from mmr_kit.errors import InputError
 from mmr_kit.models import distributed, memory
 from mmr_kit.models.backbone import Backbone
-from mmr_kit.models.packed import PRODUCTS, PackedLayers, beside_int8, is_fast
+from mmr_kit.models.packed import PRODUCTS, PackedLayers, beside_int8, is_fast, same_states, through
 from mmr_kit.models.passes import Finish, passing, positions_at_once, rows_of_like_length
 from mmr_kit.models.retrieval_model import Embedder, RetrievalModel, check_pairs, mixed_precision, unit_length
 
@@ -46,7 +45,7 @@ class Engine(Embedder):
         tiles = precision == "bf16" and torch.cpu.get_capabilities().get("amx_bf16")
         pays = backbone.device.type != "cpu" or backbone.width >= (PAYS_WITH_TILES if tiles else PAYS_FROM)
         self.precision = precision if pays and is_fast(precision, backbone.device) else "no"
-        self.packed = _can_be_packed(backbone)
+        self.packed = same_states(backbone, lambda images: _shortened(backbone, PackedLayers(backbone.transformer.encoder.layer), images))
         if self.packed:
             self._layers = PackedLayers(backbone.transformer.encoder.layer, self.precision)
             self._of_regions = beside_int8(self.precision, backbone.device, "no")
@@ -68,8 +67,7 @@ class Engine(Embedder):
         if not self.packed:
             with mixed_precision(self.precision):
                 return self.model.score_pairs(captions, images, batch_size)
-        first_only = self.model.head_input == "cls" or type(self.model.backbone).summary is Backbone.summary
-        return self._compute(captions, images, batch_size, (), first_only, self.model.match_probability)
+        return self._compute(captions, images, batch_size, (), self.model.matches_by_first, self.model.match_probability)
 
     def _embed(self, captions: Sequence[str] | None, images: Sequence[Regions] | None, normalize: bool, batch_size: int) -> np.ndarray:
         model = self.model
@@ -127,12 +125,11 @@ def _chunks(images: Sequence[Regions] | None, count: int, most: int, longest: in
 
 def _shortened(backbone: Backbone, layers: PackedLayers, images: Sequence[Regions], precision: str = "no") -> Backbone:
     """The backbone with a shorter way through the layers, for which the regions of these images are embedded already, in this precision."""
-    shortened = copy.copy(backbone)
-    replaced: dict[str, Any] = {"through_layers": layers}
+    shortened = through(backbone, layers)
     if images:
-        replaced |= {"padded_regions": _EmbeddedRegions(backbone, images, precision), "embed_regions": lambda states: states}
-    for name, method in replaced.items():
-        setattr(shortened, name, method)
+        replaced: dict[str, Any] = {"padded_regions": _EmbeddedRegions(backbone, images, precision), "embed_regions": lambda states: states}
+        for name, method in replaced.items():
+            setattr(shortened, name, method)
     return shortened
 
 
@@ -162,21 +159,3 @@ class _EmbeddedRegions:
         places = torch.arange(self._before + int(counts.max()))
         taken = (starts[:, None] + places).clamp_max(len(self._states) - 1)
         return {"regions": self._states[taken.to(self._states.device)], "region_mask": places[: int(counts.max())] < counts[:, None]}
-
-
-@torch.inference_mode()
-def _can_be_packed(backbone: Backbone) -> bool:
-    """Whether the shorter way leads to the same states: tried on two pairs, since a backbone may be anyone's."""
-    captions, rng, corners = ["a", "a b c"], np.random.default_rng(0), np.array([[0, 0, 0.5, 0.5]], dtype=np.float32)
-    images = [Regions(rng.random((count, backbone.region_width), dtype=np.float32), corners.repeat(count, axis=0)) for count in (3, 1)]
-    was_training = backbone.training
-    backbone.eval()
-    try:
-        expected, mask = backbone(backbone.inputs(captions, images))
-        shortened = _shortened(backbone, PackedLayers(backbone.transformer.encoder.layer), images)
-        states, _ = shortened(shortened.inputs(captions, images))
-        return torch.allclose(states[mask], expected[mask], atol=1e-3)
-    except Exception:  # whatever a backbone raises that has other layers, or refuses these images
-        return False
-    finally:
-        backbone.train(was_training)

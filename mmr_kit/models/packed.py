@@ -1,4 +1,4 @@
-"""The layers of a Transformer over real positions only, in the precision that is asked for: how `engine.Engine` computes.
+"""The layers of a Transformer over real positions only, in the precision that is asked for: how `engine.Engine` computes, and how a CPU trains.
 
 The positions of all inputs stand one behind the other, without padding; only attention takes them apart again, inputs of equal length together. The query, key
 and value projections of a layer are one product, weights are prepared once, and where only the first position of each input is needed, the last layer computes
@@ -11,15 +11,20 @@ import copy
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
+from itertools import groupby
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from mmr_kit.data.regions import Regions
+from mmr_kit.models.backbone import Backbone
 from mmr_kit.models.int8 import int8_product
 
 Product = Callable[[Tensor], Tensor]
+LIVE = "live"  # in the place of a precision: the weights as they are at each call, with gradients and dropout, for training
 FLOATS_IN_A_VECTOR = {"AVX512": 16, "AVX2": 8}.get(torch.backends.cpu.get_cpu_capability(), 4)
 
 
@@ -29,12 +34,22 @@ class Linear:
 
     def __init__(self, layers: Iterable[nn.Linear], precision: str = "no", scales: Iterable[float] = (1.0,), raw: bool = False, gelu: bool = False) -> None:
         parts = list(zip(layers, scales, strict=True))
-        weight = torch.cat([layer.weight.detach() * scale for layer, scale in parts])
-        bias = torch.cat([(layer.bias.detach() if layer.bias is not None else layer.weight.new_zeros(layer.out_features)) * scale for layer, scale in parts])
-        self._product, self._raw = PRODUCTS[precision](weight, bias, gelu), raw
+        if precision == LIVE:
+            self._product: Product = lambda x: F.linear(x, *_side_by_side(parts))
+        else:
+            weight, bias = _side_by_side(parts)
+            self._product = PRODUCTS[precision](weight.detach(), bias.detach(), gelu)
+        self._raw = raw
 
     def __call__(self, x: Tensor) -> Tensor:
         return self._product(x) if self._raw else self._product(x).float()
+
+
+def _side_by_side(parts: list[tuple[nn.Linear, float]]) -> tuple[Tensor, Tensor]:
+    """Weight and bias of scaled linear layers as those of one."""
+    weights = [layer.weight * scale for layer, scale in parts]
+    biases = [(layer.bias if layer.bias is not None else layer.weight.new_zeros(layer.out_features)) * scale for layer, scale in parts]
+    return torch.cat(weights), torch.cat(biases)
 
 
 def _as_floats(weight: Tensor, bias: Tensor, gelu: bool) -> Product:
@@ -70,7 +85,9 @@ def beside_int8(precision: str, device: torch.device, otherwise: str) -> str:
 
 @dataclass(frozen=True)
 class Layer:
-    """One layer: attention and a feed-forward part, each added to what it read. pre: it normalises what these two read; else what they gave."""
+    """One layer: attention and a feed-forward part, each added to what it read. pre: it normalises what these two read; else what they gave.
+
+    drops: dropout of the shares of attention, of what attention gives, and of what the feed-forward part gives."""
 
     heads: int
     pre: bool
@@ -80,6 +97,7 @@ class Layer:
     activation: Callable[[Tensor], Tensor]
     down: Linear
     norms: tuple[nn.LayerNorm, nn.LayerNorm]
+    drops: tuple[nn.Module, nn.Module, nn.Module]
 
     @classmethod
     def read(cls, layer: nn.Module, precision: str) -> Layer:
@@ -95,46 +113,47 @@ class Layer:
         out, down = Linear([parts.attention.output.dense], narrow), Linear([parts.output.dense], narrow)
         activation = parts.intermediate.intermediate_act_fn
         is_gelu = isinstance(activation, GELUActivation | nn.GELU) and getattr(activation, "approximate", "none") == "none"
-        along = is_gelu and precision != "int8"  # computed along with the product; in int8 that gains nothing
+        along = is_gelu and precision not in ("int8", LIVE)  # computed along with the product; in int8 that gains nothing
         up = Linear([parts.intermediate.dense], precision, raw=True, gelu=along)
         norms = (before, after) if before and after else (parts.attention.output.LayerNorm, parts.output.LayerNorm)
-        return cls(inner.num_attention_heads, before is not None, qkv, out, up, nn.Identity() if along else activation, down, norms)
+        dropped = (inner.dropout, parts.attention.output.dropout, parts.output.dropout) if precision == LIVE else (nn.Identity(),) * 3
+        return cls(inner.num_attention_heads, before is not None, qkv, out, up, nn.Identity() if along else activation, down, norms, dropped)
 
     def __call__(self, states: Tensor, runs: list[Run], firsts: Tensor | None = None) -> Tensor:
         """States (positions, width) -> the same after this layer, of the positions `firsts` alone where they are given."""
         attended = self.attend(self.qkv(self.norms[0](states) if self.pre else states), runs, firsts)
-        kept = states if firsts is None else states[firsts]
+        kept = (states if firsts is None else states.index_select(0, firsts)) + self.drops[1](self.out(attended))
         if self.pre:
-            kept = kept + self.out(attended)
             return kept + self.feed_forward(self.norms[1](kept))
-        kept = self.norms[0](kept + self.out(attended))
+        kept = self.norms[0](kept)
         return self.norms[1](kept + self.feed_forward(kept))
 
     def feed_forward(self, states: Tensor) -> Tensor:
-        return self.down(self.activation(self.up(states)))
+        return self.drops[2](self.down(self.activation(self.up(states))))
 
     def attend(self, qkv: Tensor, runs: list[Run], firsts: Tensor | None) -> Tensor:
         """Attention of each input to itself: (positions, 3 * width) -> (positions, width), or (inputs, width) where only first positions ask."""
         qkv = qkv.float() if qkv.device.type == "cpu" else qkv
         parts = []
-        for run in runs:
-            query, key, value = qkv[run.start : run.end].view(run.count, run.length, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
+        for run, of_run in zip(runs, qkv.split([run.count * run.length for run in runs]), strict=True):
+            query, key, value = of_run.view(run.count, run.length, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
             query = query if firsts is None else query[:, :, :1]
-            attended = dot_product_attention(query, key, value)
+            attended = dot_product_attention(query, key, value, self.drops[0])
             parts.append(attended.transpose(1, 2).reshape(-1, qkv.shape[1] // 3))
         return parts[0] if len(parts) == 1 else torch.cat(parts)
 
 
-def dot_product_attention(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-    """Of scaled queries, each (inputs, heads, positions, width of a head)."""
+def dot_product_attention(query: Tensor, key: Tensor, value: Tensor, drop: nn.Module) -> Tensor:
+    """Of scaled queries, each (inputs, heads, positions, width of a head); `drop` acts on a CPU."""
     if query.device.type == "cpu":  # inputs are short: three plain steps are up to twice as fast here as the fused kernel
-        return softmax(query @ key.transpose(-1, -2)) @ value
+        return drop(softmax(query @ key.transpose(-1, -2))) @ value
     return F.scaled_dot_product_attention(query, key, value, scale=1.0)
 
 
 def softmax(scores: Tensor) -> Tensor:
-    """Over the last dimension, on a CPU. Rows shorter than a processor's vector PyTorch takes value by value, in up to six times as long as these steps."""
-    if scores.shape[-1] >= FLOATS_IN_A_VECTOR:
+    """Over the last dimension, on a CPU. Rows shorter than a processor's vector PyTorch takes value by value, in up to six times as long as these steps
+    (which keep nothing that a gradient needs)."""
+    if scores.shape[-1] >= FLOATS_IN_A_VECTOR or scores.requires_grad:
         return scores.softmax(-1)
     powers = (scores - scores.amax(-1, keepdim=True)).exp_()
     return powers.div_(powers @ powers.new_ones(powers.shape[-1], 1))
@@ -144,13 +163,8 @@ def softmax(scores: Tensor) -> Tensor:
 class Run:
     """Inputs of one length that stand one behind the other."""
 
-    start: int
     count: int
     length: int
-
-    @property
-    def end(self) -> int:
-        return self.start + self.count * self.length
 
 
 class PackedLayers:
@@ -167,26 +181,54 @@ class PackedLayers:
         return layers
 
     def __call__(self, states: Tensor, mask: Tensor) -> Tensor:
-        lengths = mask.sum(1)
-        runs = find_runs(lengths.tolist())
-        packed = states[mask]
+        lengths, flat = mask.sum(1), states.flatten(0, 1)
+        runs, places = find_runs(lengths.tolist()), mask.flatten().nonzero().squeeze(1)
+        packed = flat.index_select(0, places)
         for layer in self._layers[:-1]:
             packed = layer(packed, runs)
         if self._first_only:
             return self._layers[-1](packed, runs, lengths.cumsum(0) - lengths)[:, None]
-        padded = states.new_zeros(states.shape)
-        padded[mask] = self._layers[-1](packed, runs)
-        return padded
+        return flat.new_zeros(flat.shape).index_copy(0, places, self._layers[-1](packed, runs)).view(states.shape)
 
 
 def find_runs(lengths: list[int]) -> list[Run]:
     """Neighbours of equal length together."""
-    runs: list[Run] = []
-    start = 0
-    for length in lengths:
-        if runs and runs[-1].length == length:
-            runs[-1] = Run(runs[-1].start, runs[-1].count + 1, length)
-        else:
-            runs.append(Run(start, 1, length))
-        start += length
-    return runs
+    return [Run(len(list(alike)), length) for length, alike in groupby(lengths)]
+
+
+def through(backbone: Backbone, layers: PackedLayers) -> Backbone:
+    """The backbone with these layers in the place of its own."""
+    shortened = copy.copy(backbone)
+    shortened.through_layers = layers  # type: ignore[method-assign]
+    return shortened
+
+
+def without_padding(backbone: Backbone) -> dict[bool, Backbone]:
+    """For training on a CPU: {whether the first position of each input is all that is read: the backbone over real positions only, with gradients}.
+
+    Empty where it would be slower (a GPU), computes otherwise, or checkpoints its gradients.
+    """
+    if backbone.device.type != "cpu" or getattr(backbone.transformer, "is_activation_checkpointing", False):
+        return {}
+    if not same_states(backbone, lambda images: through(backbone, PackedLayers(backbone.transformer.encoder.layer, LIVE))):
+        return {}
+    layers = PackedLayers(backbone.transformer.encoder.layer, LIVE)
+    return {first_only: through(backbone, layers.reading(first_only)) for first_only in (False, True)}
+
+
+@torch.inference_mode()
+def same_states(backbone: Backbone, shorten: Callable[[list[Regions]], Backbone]) -> bool:
+    """Whether a shorter way leads to the same states: tried on two pairs, with whose images `shorten` makes it, since a backbone may be anyone's."""
+    captions, rng, corners = ["a", "a b c"], np.random.default_rng(0), np.array([[0, 0, 0.5, 0.5]], dtype=np.float32)
+    images = [Regions(rng.random((count, backbone.region_width), dtype=np.float32), corners.repeat(count, axis=0)) for count in (3, 1)]
+    was_training = backbone.training
+    backbone.eval()
+    try:
+        expected, mask = backbone(backbone.inputs(captions, images))
+        shortened = shorten(images)
+        states, _ = shortened(shortened.inputs(captions, images))
+        return torch.allclose(states[mask], expected[mask], atol=1e-3)
+    except Exception:  # whatever a backbone raises that has other layers, or refuses these images
+        return False
+    finally:
+        backbone.train(was_training)

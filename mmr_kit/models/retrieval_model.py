@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -56,6 +56,7 @@ class RetrievalModel(Embedder, nn.Module):
                 raise InputError(f"{name} {value!r}: choose {' or '.join(known)}")
         self.backbone, self.pooling, self.head_input, self.head_hidden = backbone, pooling, head_input, head_hidden
         self.spared = 1  # see `spare_memory`
+        self.without_padding: dict[bool, Backbone] = {}  # while it is trained, see `packed.without_padding`
         hidden = [nn.Linear(backbone.width, head_hidden), nn.ReLU()] if head_hidden else []
         layers = [*hidden, nn.Linear(head_hidden or backbone.width, 2)]
         for layer in layers:
@@ -68,11 +69,16 @@ class RetrievalModel(Embedder, nn.Module):
 
     def embeddings(self, captions: Sequence[str] | None, images: Sequence[Regions] | None) -> Tensor:
         """Mean over every real position, [CLS] and [SEP] included, (n, width); texts or images alone, never both (section 3.2)."""
-        return self._together(captions, images, self.pool)
+        return self._together(captions, images, self.pooling == "cls", self.pool)
 
     def match_logits(self, captions: Sequence[str], images: Sequence[Regions]) -> Tensor:
         """Logits (n, 2) of 'no match' and 'match' for captions[i] with images[i] (section 3.1)."""
-        return self._together(captions, images, self.match)
+        return self._together(captions, images, self.matches_by_first, self.match)
+
+    @property
+    def matches_by_first(self) -> bool:
+        """Whether the match head reads the first position alone."""
+        return self.head_input == "cls" or type(self.backbone).summary is Backbone.summary
 
     def pool(self, states: Tensor, mask: Tensor) -> Tensor:
         """Embeddings (n, width) of hidden states (n, positions, width)."""
@@ -97,38 +103,41 @@ class RetrievalModel(Embedder, nn.Module):
         self.spared *= 2
         return True
 
-    def _together(self, captions: Sequence[str] | None, images: Sequence[Regions] | None, finish: Finish) -> Tensor:
+    def _together(self, captions: Sequence[str] | None, images: Sequence[Regions] | None, first_only: bool, finish: Finish) -> Tensor:
         whole = len(captions or images or ())
         captions = captions[distributed.share(whole)] if captions is not None else None
         images = images[distributed.share(whole)] if images is not None else None
-        compute = passing(self.backbone, captions, images, finish)
+        compute = self._passing(captions, images, first_only, finish)
         passes = list(rows_of_like_length(self.backbone.lengths(captions, images), positions_at_once(self.backbone) // self.spared, whole))
         with memory.alike():
             results = [compute(rows) if self.spared == 1 else checkpoint(compute, rows, use_reentrant=False) for rows in passes]
             own = torch.cat(results)[torch.from_numpy(np.argsort(np.concatenate(passes))).to(self.backbone.device)]
         return distributed.gathered(own, whole)
 
+    def _passing(self, captions: Sequence[str] | None, images: Sequence[Regions] | None, first_only: bool, finish: Finish) -> Callable[[np.ndarray], Tensor]:
+        return passing(self.without_padding.get(first_only, self.backbone), captions, images, finish)
+
     # -- without gradients ----------------------------------------------------------------------------------------------------------------
 
     def score_pairs(self, captions: Sequence[str], images: Sequence[Regions], batch_size: int = 512) -> np.ndarray:
         """Match probability float32 (n,) of captions[i] with images[i]; at most `batch_size` pairs at a time."""
         check_pairs(captions, images)
-        return self._compute(captions, images, batch_size, (), self.match_probability)
+        return self._compute(captions, images, batch_size, (), self.matches_by_first, self.match_probability)
 
     def _embed(self, captions: Sequence[str] | None, images: Sequence[Regions] | None, normalize: bool, batch_size: int) -> np.ndarray:
-        vectors = self._compute(captions, images, batch_size, (self.backbone.width,), self.pool)
+        vectors = self._compute(captions, images, batch_size, (self.backbone.width,), self.pooling == "cls", self.pool)
         return unit_length(vectors) if normalize else vectors
 
     @torch.inference_mode()
     def _compute(self, captions: Sequence[str] | None, images: Sequence[Regions] | None, batch_size: int, shape: tuple[int, ...],
-                 finish: Finish) -> np.ndarray:
+                 first_only: bool, finish: Finish) -> np.ndarray:
         count = len(captions) if captions is not None else len(images or ())
         results = np.zeros((count, *shape), dtype=np.float32)
         was_training = self.training
         self.eval()
         if count:
             passes = rows_of_like_length(self.backbone.lengths(captions, images), positions_at_once(self.backbone), batch_size)
-            compute = passing(self.backbone, captions, images, finish)
+            compute = self._passing(captions, images, first_only, finish)
             for rows in distributed.dealt(passes):
                 memory.fill(results, rows, compute)
         self.train(was_training)

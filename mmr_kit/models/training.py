@@ -20,6 +20,7 @@ from mmr_kit.cache import atomic_write
 from mmr_kit.errors import InputError
 from mmr_kit.models import distributed, memory
 from mmr_kit.models.objectives import Objective
+from mmr_kit.models.packed import without_padding
 from mmr_kit.models.retrieval_model import RetrievalModel
 from mmr_kit.models.watching import Watch
 
@@ -70,6 +71,7 @@ def train(objective: Objective, schedule: Schedule, dev_score: Callable[[Retriev
     scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, schedule.factor)
     optimizer = accelerator.prepare(optimizer)
     watch = Watch(objective.levels())
+    model.without_padding = without_padding(model.backbone)
     first, training, best = _resume(work, model, optimizer, scheduler, objective, watch, accelerator.device)
     started, since = time.monotonic(), first
     model.train()
@@ -99,6 +101,7 @@ def train(objective: Objective, schedule: Schedule, dev_score: Callable[[Retriev
             training.curve.append(point)
         progress({**point, "steps": schedule.steps, "seconds left": (time.monotonic() - started) / (step + 1 - since) * (schedule.steps - step - 1)})
     assert best is not None
+    model.without_padding = {}
     model.load_state_dict(best["weights"])
     model.eval()
     return training
