@@ -16,6 +16,7 @@ import shutil
 import sys
 import tempfile
 import time
+import weakref
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -39,6 +40,7 @@ ENVIRONMENT = {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE", "TOKENIZERS
 OF_PROCESS = ("parameters", "data_hashes", "durations", "peak_memory", "threads")  # in a provenance: what this process cannot say for another
 # modules and folders that no number depends on
 NOT_COMPUTING = ("cli.py", "cli_data.py", "cli_features.py", "explorer.py", "needs.py", "notebooks.py", "planning.py", "slots.py", "teaching")
+_kernels: weakref.WeakSet[Any] = weakref.WeakSet()  # managers of the kernels that were started
 
 
 class NotebookError(RuntimeError):
@@ -153,7 +155,13 @@ def regenerate(
         check_needs(task.parameters for task in planned if force or task.stale())
     beside = [] if jobs == 1 or dry_run else [task for task in planned if task.name not in str(settings["alone"]).split()]
     with _inherited(environment), ThreadPoolExecutor(jobs) as pool:
-        computed = sum(pool.map(bring_up_to_date, beside)) + sum(bring_up_to_date(task) for task in planned if task not in beside)
+        try:
+            computed = sum(pool.map(bring_up_to_date, beside))
+        except KeyboardInterrupt:  # which this thread alone gets; a notebook that fails lets those finish that run beside it
+            for kernel in _kernels:
+                kernel.stop_now()
+            raise
+        computed += sum(bring_up_to_date(task) for task in planned if task not in beside)
     if not computed:
         print(f"nothing to do: profile {profile} is up to date (--force computes it again)", flush=True)
     return computed
@@ -198,6 +206,15 @@ def _execute(task: Task, folder: Path) -> None:
 
     class ThisPython(AsyncKernelManager):
         """Starts this interpreter as the kernel, whatever kernels are registered on the machine."""
+
+        def __init__(self, *args: Any, **settings: Any) -> None:
+            super().__init__(*args, **settings)
+            _kernels.add(self)
+
+        def stop_now(self) -> None:
+            """From any thread; whoever waits for the kernel then sees that it is dead."""
+            if process := getattr(self.provisioner, "process", None):
+                process.kill()
 
         @property
         def kernel_spec(self) -> KernelSpec:

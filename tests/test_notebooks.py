@@ -211,9 +211,11 @@ def test_a_kernel_that_dies_is_told(kit: Kit) -> None:
         kit.run()
 
 
+@pytest.mark.parametrize("jobs", [1, 2])
 @pytest.mark.parametrize("stop", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
-def test_stopped_in_the_middle_it_leaves_nothing_half_written(kit: Kit, stop: signal.Signals) -> None:
-    kit.add("slow", PARAMETERS + "\npause = 60.0", "import os\nprint('kernel', os.getpid(), flush=True)", SLOW)
+def test_stopped_in_the_middle_it_leaves_nothing_half_written(kit: Kit, stop: signal.Signals, jobs: int) -> None:
+    kit.profile("demo", f"jobs: {jobs}\n")
+    kit.add("slow", PARAMETERS + "\npause = 600.0", "import os\nprint('kernel', os.getpid(), flush=True)", SLOW)
     process = kit.start("slow")
     assert process.stdout is not None
     seen = ""
