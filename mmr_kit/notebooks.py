@@ -143,12 +143,12 @@ def regenerate(
         with contextlib.nullcontext() if dry_run else _alone(task):
             reason = task.stale() or ("asked for with --force" if force else "")
             if not reason:
-                print(f"{task.name}: up to date ({task.shown})", flush=True)
+                _say(f"{task.name}: up to date ({task.shown})")
                 return False
-            print(f"{task.name}: {'would run' if dry_run else 'running'} ({reason})", flush=True)
+            _say(f"{task.name}: {'would run' if dry_run else 'running'} ({reason})")
             if not dry_run:
                 seconds = _run(task)
-                print(f"{task.name}: done in {seconds:.0f} s ({task.shown})", flush=True)
+                _say(f"{task.name}: done in {seconds:.0f} s ({task.shown})")
             return True
 
     if not dry_run:
@@ -163,7 +163,7 @@ def regenerate(
             raise
         computed += sum(bring_up_to_date(task) for task in planned if task not in beside)
     if not computed:
-        print(f"nothing to do: profile {profile} is up to date (--force computes it again)", flush=True)
+        _say(f"nothing to do: profile {profile} is up to date (--force computes it again)")
     return computed
 
 
@@ -180,6 +180,12 @@ def _inherited(environment: Mapping[str, str]) -> Iterator[None]:
                 del os.environ[name]
             else:
                 os.environ[name] = value
+
+
+def _say(text: str) -> None:
+    """A line of its own, whoever else prints: `print` writes the end of a line apart from the line."""
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
 
 
 def _run(task: Task) -> float:
@@ -267,7 +273,7 @@ def _alone(task: Task) -> Iterator[None]:
     try:
         lock.acquire(timeout=0)
     except Timeout:
-        print(f"{task.name}: waiting for another run of it to finish", flush=True)
+        _say(f"{task.name}: waiting for another run of it to finish")
         lock.acquire()
     try:
         yield

@@ -49,18 +49,26 @@ def paper_value(number: int, **where: object) -> PaperValue | None:
 
     An empty value ("" or None) does not restrict. Several matching cells are an InputError: the question was not precise.
     """
+    columns, cells = _own_cells(number)
+    asked = {column: str(wanted) for column, wanted in where.items() if wanted is not None and wanted != ""}  # numbers are compared as they are printed
+    for column in asked:
+        if column not in columns:
+            raise InputError(f"Table {number} of the paper has no column {column!r}, only {', '.join(columns)}")
+    found = [value for cell, value in cells if asked.items() <= cell.items()]
+    if len(found) > 1:
+        raise InputError(f"{len(found)} cells of the paper's Table {number} match {where}: name more columns of {', '.join(columns)}")
+    return found[0] if found else None
+
+
+@lru_cache
+def _own_cells(number: int) -> tuple[list[str], list[tuple[dict[str, str], PaperValue]]]:
+    """The columns of a table, and of each of the paper's own numbers in it the texts in all of them."""
     rows = _table(number)
     if "source" in rows:
         rows = rows[rows["source"].str.startswith("this paper")]
-    for column, wanted in where.items():
-        if wanted is None or wanted == "":
-            continue
-        if column not in rows:
-            raise InputError(f"Table {number} of the paper has no column {column!r}, only {', '.join(rows.columns)}")
-        rows = rows[rows[column].astype(str) == str(wanted)]  # numbers are compared as they are printed
-    if len(rows) > 1:
-        raise InputError(f"{len(rows)} cells of the paper's Table {number} match {where}: name more columns of {', '.join(rows.columns)}")
-    return None if rows.empty else PaperValue(float(rows["value"].iloc[0]), str(rows["erratum"].iloc[0]))
+    texts = [dict(zip(rows.columns, texts, strict=True)) for texts in rows.astype(str).values.tolist()]
+    values = [PaperValue(float(value), str(erratum)) for value, erratum in zip(rows["value"], rows["erratum"], strict=True)]
+    return list(rows.columns), list(zip(texts, values, strict=True))
 
 
 @lru_cache
