@@ -156,7 +156,8 @@ def regenerate(
     beside = [] if jobs == 1 or dry_run else [task for task in planned if task.name not in str(settings["alone"]).split()]
     with _inherited(environment), ThreadPoolExecutor(jobs) as pool:
         try:
-            computed = sum(pool.map(bring_up_to_date, beside))
+            with _inherited({"MMR_JOBS": str(jobs)}):  # they share cores and memory
+                computed = sum(pool.map(bring_up_to_date, beside))
         except KeyboardInterrupt:  # which this thread alone gets; a notebook that fails lets those finish that run beside it
             for kernel in _kernels:
                 kernel.stop_now()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import queue
 import subprocess
@@ -30,14 +31,14 @@ Events = queue.Queue[tuple[int, dict[str, Any]]]  # number of a child, and what 
 
 
 def worker_count() -> int:
-    """Children at once: $MMR_WORKERS where that is set (0: none), else the cores this process may use, or 1 where a GPU does the work.
-
-    """
+    """Children at once: $MMR_WORKERS where that is set (0: none), else this one's share of the cores, as one of $MMR_JOBS programs that run beside one another
+    (1), or 1 where a GPU does the work."""
     if os.environ.get("MMR_WORKERS", "").isdecimal():
         return int(os.environ["MMR_WORKERS"])
     if torch.cuda.is_available():
         return 1
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return math.ceil(cores / int(os.environ.get("MMR_JOBS", 1)))
 
 
 def run_tasks(module: str, work: Callable[[dict[str, Any], Progress], None], tasks: list[Task], workers: int = 0) -> None:

@@ -282,8 +282,9 @@ def test_what_measures_times_runs_after_the_others_and_alone(kit: Kit) -> None:
         others = f"sorted(path.name for path in Path(r'{kit.results.parent}').glob('*.here'))"
         check = f"assert {others} == ['{name}.here'], {others}" if name != "third" else ""
         done = f"assert Path(r'{kit.results}', 'demo', 'third.provenance.json').exists()" if name != "third" else ""
-        kit.add(name, PARAMETERS, f"""import time
+        kit.add(name, PARAMETERS, f"""import os, time
 from pathlib import Path
+assert os.environ.get("MMR_JOBS", "1") == "{1 if name != "third" else 2}"
 Path(r"{here}").touch()
 time.sleep(0.5)
 {check}

@@ -192,5 +192,7 @@ def test_workers_are_the_cores_of_this_process(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(parallel.torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(os, "sched_getaffinity", lambda process: {0, 3, 5})
     assert parallel.worker_count() == 3
+    monkeypatch.setenv("MMR_JOBS", "2")
+    assert parallel.worker_count() == 2, "two notebooks at once share the cores"
     monkeypatch.setattr(parallel.torch.cuda, "is_available", lambda: True)
     assert parallel.worker_count() == 1
