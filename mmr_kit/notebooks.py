@@ -15,6 +15,7 @@ import re
 import shutil
 import sys
 import tempfile
+import threading
 import time
 import weakref
 from collections.abc import Iterable, Iterator, Mapping
@@ -41,6 +42,7 @@ OF_PROCESS = ("parameters", "data_hashes", "durations", "peak_memory", "threads"
 # modules and folders that no number depends on
 NOT_COMPUTING = ("cli.py", "cli_data.py", "cli_features.py", "explorer.py", "needs.py", "notebooks.py", "planning.py", "slots.py", "teaching")
 _kernels: weakref.WeakSet[Any] = weakref.WeakSet()  # managers of the kernels that were started
+_interrupted = threading.Event()
 
 
 class NotebookError(RuntimeError):
@@ -121,15 +123,8 @@ def tasks(
     return made
 
 
-def regenerate(
-    profile: str = "demo",
-    only: Iterable[str] = (),
-    overrides: Mapping[str, str] | None = None,
-    force: bool = False,
-    dry_run: bool = False,
-    notebooks: Path = NOTEBOOKS,
-    results: Path = RESULTS,
-) -> int:
+def regenerate(profile: str = "demo", only: Iterable[str] = (), overrides: Mapping[str, str] | None = None, force: bool = False, dry_run: bool = False,
+               notebooks: Path = NOTEBOOKS, results: Path = RESULTS) -> int:
     """Bring the results of a profile up to date, notebook by notebook, and return how many had to be computed (with `dry_run`: would have to be).
 
     Raises InputError on bad input, also when a notebook raises it, and NotebookError when a notebook fails; the notebooks before it keep their results.
@@ -151,6 +146,7 @@ def regenerate(
                 _say(f"{task.name}: done in {seconds:.0f} s ({task.shown})")
             return True
 
+    _interrupted.clear()
     if not dry_run:
         check_needs(task.parameters for task in planned if force or task.stale())
     beside = [] if jobs == 1 or dry_run else [task for task in planned if task.name not in str(settings["alone"]).split()]
@@ -159,8 +155,10 @@ def regenerate(
             with _inherited({"MMR_JOBS": str(jobs)}):  # they share cores and memory
                 computed = sum(pool.map(bring_up_to_date, beside))
         except KeyboardInterrupt:  # which this thread alone gets; a notebook that fails lets those finish that run beside it
+            _interrupted.set()
             for kernel in _kernels:
-                kernel.stop_now()
+                with contextlib.suppress(AttributeError):  # not started, or ended
+                    kernel.provisioner.process.kill()
             raise
         computed += sum(bring_up_to_date(task) for task in planned if task not in beside)
     if not computed:
@@ -184,9 +182,8 @@ def _inherited(environment: Mapping[str, str]) -> Iterator[None]:
 
 
 def _say(text: str) -> None:
-    """A line of its own, whoever else prints: `print` writes the end of a line apart from the line."""
-    sys.stdout.write(text + "\n")
-    sys.stdout.flush()
+    """A line of its own, whoever else prints."""
+    print(text + "\n", end="", flush=True)
 
 
 def _run(task: Task) -> float:
@@ -218,11 +215,6 @@ def _execute(task: Task, folder: Path) -> None:
             super().__init__(*args, **settings)
             _kernels.add(self)
 
-        def stop_now(self) -> None:
-            """From any thread; whoever waits for the kernel then sees that it is dead."""
-            if process := getattr(self.provisioner, "process", None):
-                process.kill()
-
         @property
         def kernel_spec(self) -> KernelSpec:
             return KernelSpec(**get_kernel_dict())
@@ -242,6 +234,8 @@ def _execute(task: Task, folder: Path) -> None:
                 raise InputError(error.evalue) from None
             raise NotebookError(f"{_where(task.name, error)}\n  executed so far: {_keep(task, executed)}") from None
         except DeadKernelError:
+            if _interrupted.is_set():
+                raise KeyboardInterrupt from None
             raise NotebookError(f"{task.name}: its Python process died, perhaps for want of memory\n  executed so far: {_keep(task, executed)}") from None
 
 

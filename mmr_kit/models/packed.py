@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
 
 from mmr_kit.data.regions import Regions
 from mmr_kit.models.backbone import Backbone
@@ -170,8 +171,9 @@ class Run:
 class PackedLayers:
     """The layers of an encoder; in the place of `Backbone.through_layers`."""
 
-    def __init__(self, layers: Iterable[nn.Module], precision: str = "no") -> None:
-        self._layers = [Layer.read(layer, precision) for layer in layers]
+    def __init__(self, layers: Iterable[nn.Module], precision: str = "no", checkpointed: bool = False) -> None:
+        read = [Layer.read(layer, precision) for layer in layers]
+        self._layers = [partial(checkpoint, layer, use_reentrant=False) for layer in read] if checkpointed else read
         self._first_only = False
 
     def reading(self, first_only: bool) -> PackedLayers:
@@ -206,13 +208,11 @@ def through(backbone: Backbone, layers: PackedLayers) -> Backbone:
 def without_padding(backbone: Backbone) -> dict[bool, Backbone]:
     """For training on a CPU: {whether the first position of each input is all that is read: the backbone over real positions only, with gradients}.
 
-    Empty where it would be slower (a GPU), computes otherwise, or checkpoints its gradients.
+    Empty where it would be slower (a GPU), or where the backbone computes otherwise.
     """
-    if backbone.device.type != "cpu" or getattr(backbone.transformer, "is_activation_checkpointing", False):
+    if backbone.device.type != "cpu" or not same_states(backbone, lambda images: through(backbone, PackedLayers(backbone.transformer.encoder.layer, LIVE))):
         return {}
-    if not same_states(backbone, lambda images: through(backbone, PackedLayers(backbone.transformer.encoder.layer, LIVE))):
-        return {}
-    layers = PackedLayers(backbone.transformer.encoder.layer, LIVE)
+    layers = PackedLayers(backbone.transformer.encoder.layer, LIVE, getattr(backbone.transformer, "is_activation_checkpointing", False))
     return {first_only: through(backbone, layers.reading(first_only)) for first_only in (False, True)}
 
 
