@@ -11,13 +11,9 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import re
 import shutil
-import sys
 import tempfile
-import threading
 import time
-import weakref
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -29,6 +25,8 @@ from filelock import FileLock, Timeout
 from mmr_kit.cache import atomic_write, cache_dir, file_hash, identity_hash
 from mmr_kit.data.fingerprints import data_identity
 from mmr_kit.errors import InputError
+from mmr_kit.executing import NotebookError as NotebookError
+from mmr_kit.executing import execute, interrupt
 from mmr_kit.needs import check_needs, datasets_of
 from mmr_kit.profiles import NOTEBOOKS, SUPPLIED, Scalar, declared_parameters, effective_parameters, load_profile, near, read_notebook, runner_settings
 from mmr_kit.reporting.provenance import provenance
@@ -40,13 +38,7 @@ RESULTS = ROOT / "results"
 ENVIRONMENT = {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE", "TOKENIZERS_PARALLELISM": "false", "MMR_HEADLESS": "1"}
 OF_PROCESS = ("parameters", "data_hashes", "durations", "peak_memory", "threads")  # in a provenance: what this process cannot say for another
 # modules and folders that no number depends on
-NOT_COMPUTING = ("cli.py", "cli_data.py", "cli_features.py", "explorer.py", "needs.py", "notebooks.py", "planning.py", "slots.py", "teaching")
-_kernels: weakref.WeakSet[Any] = weakref.WeakSet()  # managers of the kernels that were started
-_interrupted = threading.Event()
-
-
-class NotebookError(RuntimeError):
-    """A notebook stopped: the message names cell, line and error, and where the executed notebook lies."""
+NOT_COMPUTING = ("cli.py", "cli_data.py", "cli_features.py", "executing.py", "explorer.py", "needs.py", "notebooks.py", "planning.py", "slots.py", "teaching")
 
 
 @dataclass(frozen=True)
@@ -146,7 +138,6 @@ def regenerate(profile: str = "demo", only: Iterable[str] = (), overrides: Mappi
                 _say(f"{task.name}: done in {seconds:.0f} s ({task.shown})")
             return True
 
-    _interrupted.clear()
     if not dry_run:
         check_needs(task.parameters for task in planned if force or task.stale())
     beside = [] if jobs == 1 or dry_run else [task for task in planned if task.name not in str(settings["alone"]).split()]
@@ -155,10 +146,7 @@ def regenerate(profile: str = "demo", only: Iterable[str] = (), overrides: Mappi
             with _inherited({"MMR_JOBS": str(jobs)}):  # they share cores and memory
                 computed = sum(pool.map(bring_up_to_date, beside))
         except KeyboardInterrupt:  # which this thread alone gets; a notebook that fails lets those finish that run beside it
-            _interrupted.set()
-            for kernel in _kernels:
-                with contextlib.suppress(AttributeError):  # not started, or ended
-                    kernel.provisioner.process.kill()
+            interrupt()
             raise
         computed += sum(bring_up_to_date(task) for task in planned if task not in beside)
     if not computed:
@@ -200,43 +188,14 @@ def _run(task: Task) -> float:
 
 
 def _execute(task: Task, folder: Path) -> None:
-    """Run the notebook's cells with papermill; its results and the executed notebook appear in `folder`."""
-    import papermill
-    from ipykernel.kernelspec import get_kernel_dict
-    from jupyter_client.kernelspec import KernelSpec
-    from jupyter_client.manager import AsyncKernelManager
-    from nbclient.exceptions import DeadKernelError
-    from traitlets.config import Config
-
-    class ThisPython(AsyncKernelManager):
-        """Starts this interpreter as the kernel, whatever kernels are registered on the machine."""
-
-        def __init__(self, *args: Any, **settings: Any) -> None:
-            super().__init__(*args, **settings)
-            _kernels.add(self)
-
-        @property
-        def kernel_spec(self) -> KernelSpec:
-            return KernelSpec(**get_kernel_dict())
-
+    """Run the notebook's cells; its results and the executed notebook appear in `folder`."""
     supplied = {"results_dir": str(folder.resolve())} if "results_dir" in task.parameters else {}
     executed = folder / "notebooks" / f"{task.name}.ipynb"
     executed.parent.mkdir()
-    with tempfile.TemporaryDirectory(prefix="mmr-") as sockets:  # IPC sockets: TCP ports can be taken by another kernel that starts at the same time
-        try:
-            papermill.execute_notebook(
-                str(task.path), str(executed), {**task.parameters, **supplied}, kernel_name="python3", language="python", progress_bar=False,
-                stdout_file=sys.stdout, stderr_file=sys.stderr, kernel_manager_class=ThisPython, shutdown_kernel="immediate",
-                config=Config(KernelManager={"transport": "ipc", "connection_file": f"{sockets}/kernel.json"}),
-            )  # fmt: skip
-        except papermill.PapermillExecutionError as error:
-            if error.ename == "InputError":
-                raise InputError(error.evalue) from None
-            raise NotebookError(f"{_where(task.name, error)}\n  executed so far: {_keep(task, executed)}") from None
-        except DeadKernelError:
-            if _interrupted.is_set():
-                raise KeyboardInterrupt from None
-            raise NotebookError(f"{task.name}: its Python process died, perhaps for want of memory\n  executed so far: {_keep(task, executed)}") from None
+    try:
+        execute(task.path, {**task.parameters, **supplied}, executed)
+    except NotebookError as error:
+        raise NotebookError(f"{error}\n  executed so far: {_keep(task, executed)}") from None
 
 
 def _publish(task: Task, folder: Path, seconds: float) -> None:
@@ -274,16 +233,6 @@ def _alone(task: Task) -> Iterator[None]:
         yield
     finally:
         lock.release()
-
-
-def _where(name: str, error: Any) -> str:
-    """'table1: cell [3], line 2 failed: `x = 1 / 0`\\n  ZeroDivisionError: ...' from papermill's error."""
-    trace = re.sub(r"\x1b\[[0-9;]*m", "", "\n".join(error.traceback))
-    found = re.search(r"Cell In\[\d+\], line (\d+)", trace)
-    lines = error.source.splitlines()
-    number = int(found[1]) if found and int(found[1]) <= len(lines) else 0
-    line = f", line {number} failed: {lines[number - 1].strip()}" if number else " failed"
-    return f"{name}: cell [{error.exec_count}]{line}\n  {error.ename}: {error.evalue}"
 
 
 def _keep(task: Task, executed: Path) -> str:
